@@ -1,0 +1,1 @@
+"""Average checkpoints: recipes turn steps and scores into weights, the engine streams."""

@@ -1,0 +1,1 @@
+"""Write the model card from the registry, the evidence and the decision."""

@@ -1,0 +1,1 @@
+"""What a trainer leaves on disk: find it, order it, read its headers without torch."""

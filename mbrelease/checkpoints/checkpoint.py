@@ -1,0 +1,117 @@
+"""One checkpoint: a folder with config, tokenizer and safetensors weights."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mbrelease.checkpoints.config import ModernBertConfig, read_config
+from mbrelease.checkpoints.safetensors_header import SafetensorsHeader, TensorInfo, read_header
+from mbrelease.checkpoints.trainer_state import TrainerState, read_trainer_state
+from mbrelease.errors import UserError
+from mbrelease.files import read_json, sha256_bytes, sha256_file
+
+SINGLE_FILE = "model.safetensors"
+SHARD_INDEX = "model.safetensors.index.json"
+STEP_FOLDER = re.compile(r"^checkpoint-(\d+)$")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk. Weights and tokenizer are known by their sha256, never by path."""
+
+    path: Path
+    step: int | None
+    weight_files: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """What people call it: the folder's name."""
+        return self.path.resolve().name
+
+    @functools.cached_property
+    def weights_sha256(self) -> str:
+        """Sha256 of the safetensors file; of shards, of the lines ``<sha256>  <file name>``."""
+        if len(self.weight_files) == 1:
+            return sha256_file(self.weight_files[0])
+        lines = [f"{sha256_file(file)}  {file.name}\n" for file in self.weight_files]
+        return sha256_bytes("".join(lines).encode())
+
+    @functools.cached_property
+    def tokenizer_sha256(self) -> str:
+        """Sha256 of tokenizer.json.
+
+        Raises:
+            UserError: there is no tokenizer.json.
+        """
+        return sha256_file(self.path / "tokenizer.json")
+
+    @functools.cached_property
+    def config(self) -> ModernBertConfig:
+        """The architecture, whichever transformers generation wrote it."""
+        return read_config(self.path / "config.json")
+
+    @functools.cached_property
+    def raw_config(self) -> Mapping[str, Any]:
+        """config.json as it stands."""
+        value = read_json(self.path / "config.json")
+        if not isinstance(value, dict):
+            raise UserError(f"{self.path / 'config.json'}: not a JSON object")
+        return value
+
+    @functools.cached_property
+    def headers(self) -> tuple[SafetensorsHeader, ...]:
+        """The header of each weight file, checked."""
+        return tuple(read_header(file) for file in self.weight_files)
+
+    @property
+    def tensors(self) -> dict[str, TensorInfo]:
+        """All tensors over all files."""
+        return {name: info for header in self.headers for name, info in header.tensors.items()}
+
+    @functools.cached_property
+    def trainer_state(self) -> TrainerState | None:
+        """What the Trainer logged until this checkpoint, if it did."""
+        path = self.path / "trainer_state.json"
+        return read_trainer_state(path) if path.exists() else None
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Find the weights in the folder ``path``; nothing but names is read.
+
+    Raises:
+        UserError: no such folder, no config.json, no safetensors, or a listed shard is missing.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path} is not a folder", mend="give the folder of a checkpoint")
+    if not (path / "config.json").is_file():
+        raise UserError(
+            f"no config.json in {path}", mend="give a folder with config.json and model.safetensors"
+        )
+    match = STEP_FOLDER.match(path.resolve().name)
+    step = int(match[1]) if match else None
+    return Checkpoint(path=path, step=step, weight_files=_weight_files(path))
+
+
+def _weight_files(path: Path) -> tuple[Path, ...]:
+    if (path / SINGLE_FILE).is_file():
+        return (path / SINGLE_FILE,)
+    index = path / SHARD_INDEX
+    if not index.is_file():
+        raise UserError(
+            f"no {SINGLE_FILE} in {path}",
+            mend="save the model as safetensors: model.save_pretrained(folder)",
+        )
+    content = read_json(index)
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise UserError(f"{index}: no weight_map")
+    files = tuple(path / name for name in sorted(set(map(str, weight_map.values()))))
+    missing = [file.name for file in files if not file.is_file() or file.parent != path]
+    if missing:
+        raise UserError(f"{index} lists {', '.join(missing)}, which is missing from {path}")
+    return files

@@ -1,0 +1,108 @@
+"""The entry point: a lazy group, and the one place where exceptions become sentences."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from mbrelease import __version__
+from mbrelease.errors import UserError, did_you_mean
+
+# name → (module below mbrelease.cli, short help). The help stands here so that `--help`
+# imports no command: torch, transformers and huggingface_hub cost seconds.
+COMMANDS = {
+    "registry": ("registry", "Describe the family: lint, list, show, tree, add, set, schema."),
+    "eval": ("eval", "Measure what is missing and keep it as evidence."),
+    "average": ("average", "Average checkpoints into one."),
+    "select": ("select", "Choose a candidate by the policy."),
+    "verify": ("verify", "Check that a checkpoint is ModernBERT and loads."),
+    "card": ("card", "Write the model card from the evidence."),
+    "push": ("push", "Publish a release folder in one guarded commit."),
+    "release": ("release", "All of the above in order, skipping what is unchanged."),
+    "rehearse": ("rehearse", "Serve a local Hub for rehearsals."),
+    "demo": ("demo", "Train a small ModernBERT here and release it to a local Hub."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of ``cmd_name`` and return its ``command``."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"mbrelease.cli.{COMMANDS[cmd_name][0]}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, proposing the nearest name for a misspelt one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], COMMANDS) or "see 'mbrelease --help'"
+            raise click.UsageError(f"no command '{args[0]}'; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mbrelease")
+def cli() -> None:
+    """Take a ModernBERT training run to a model release people can trust.
+
+    run → evidence → decision → release → Hub
+    """
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return (for tests) or exit with its code.
+
+    0 done, 1 a check failed or nothing could be chosen, 2 the call was wrong, 130 interrupted.
+    """
+    code = run(argv)
+    if argv is None:
+        sys.exit(code)
+    return code
+
+
+def run(argv: list[str] | None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        result: Any = cli.main(args=argv, prog_name="mbrelease", standalone_mode=False)
+    except UserError as error:
+        return _say(str(error), error.exit_code)
+    except click.UsageError as error:
+        where = f"\n  see '{error.ctx.command_path} --help'" if error.ctx else ""
+        return _say(error.format_message() + where, 2)
+    except click.ClickException as error:
+        return _say(error.format_message(), 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("interrupted; what was finished is kept", 130)
+    except BrokenPipeError:
+        # `mbrelease … | head`: the reader has left, which is no mistake of anyone.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {message}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

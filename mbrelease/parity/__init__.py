@@ -1,0 +1,1 @@
+"""Is it ModernBERT, will it load, does it compute: one check an aspect."""

@@ -1,0 +1,271 @@
+"""What a registry may say: the one definition behind validation and the editors' JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Relation = Literal[
+    "continued-pretraining",
+    "fine-tuning",
+    "averaging",
+    "merging",
+    "distillation",
+    "quantization",
+    "adapter",
+    "context-extension",
+    "weight-initialization",
+]
+
+# The Hub knows four relations; it guesses (wrongly, at times) when none is written.
+HUB_RELATION: dict[str, str] = {
+    "continued-pretraining": "finetune",
+    "fine-tuning": "finetune",
+    "averaging": "finetune",
+    "merging": "merge",
+    "distillation": "finetune",
+    "quantization": "quantized",
+    "adapter": "adapter",
+    "context-extension": "finetune",
+    "weight-initialization": "finetune",
+}
+
+REPO_ID = r"^(?:[\w-]+/)?[\w.-]+$"
+
+
+class Entry(BaseModel):
+    """Base of every entry: unknown keys are mistakes, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class SplitFiles(Entry):
+    """Paths of JSONL files, relative to the registry."""
+
+    train: str | None = None
+    dev: str
+    test: str | None = None
+
+    def path(self, split: str) -> str | None:
+        """The file of ``split`` (train, dev or test), if there is one."""
+        value = getattr(self, split)
+        assert value is None or isinstance(value, str)
+        return value
+
+
+class Task(Entry):
+    """What every task has."""
+
+    name: str
+    data: SplitFiles
+    max_length: int = Field(default=512, ge=8)
+    """Tokens kept of each text."""
+
+
+class MlmTask(Task):
+    """Masked language modelling on held-out text."""
+
+    type: Literal["mlm"]
+    text: list[str] | str = "text"
+    """The field, or the fields joined by a newline."""
+    mask_rate: float = Field(default=0.3, gt=0, lt=1)
+    seed: int = 0
+
+    @property
+    def main_metric(self) -> str:
+        """The metric a table shows first."""
+        return "loss"
+
+    @property
+    def shown_metrics(self) -> list[str]:
+        """The metrics a table shows, in order."""
+        return ["loss", "accuracy"]
+
+
+class RetrievalTask(Task):
+    """Find a document by its query among all documents of the split."""
+
+    type: Literal["retrieval"]
+    query: str = "title"
+    document: str = "text"
+    pooling: Literal["cls", "mean"] = "mean"
+    metrics: list[str] = ["recall@1", "recall@5", "mrr", "ndcg@10"]
+
+    @property
+    def main_metric(self) -> str:
+        """The metric a table shows first."""
+        return self.metrics[0]
+
+    @property
+    def shown_metrics(self) -> list[str]:
+        """The metrics a table shows, in order."""
+        return self.metrics
+
+
+class ClassificationTask(Task):
+    """A linear probe on frozen embeddings."""
+
+    type: Literal["classification"]
+    text: list[str] | str = "text"
+    label: str = "label"
+    pooling: Literal["cls", "mean"] = "mean"
+    seeds: list[int] = [0, 1, 2, 3, 4]
+
+    @property
+    def main_metric(self) -> str:
+        """The metric a table shows first."""
+        return "macro_f1"
+
+    @property
+    def shown_metrics(self) -> list[str]:
+        """The metrics a table shows, in order."""
+        return ["macro_f1", "accuracy"]
+
+
+AnyTask = Annotated[MlmTask | RetrievalTask | ClassificationTask, Field(discriminator="type")]
+
+
+class Guardrail(Entry):
+    """A metric that may not get worse than the reference by more than a margin."""
+
+    metric: str
+    """``task/metric``, such as ``heldout-mlm/loss``."""
+    margin: float = Field(ge=0)
+    """In the metric's own unit; always a positive number, whichever direction is better."""
+
+
+class Policy(Entry):
+    """How one candidate is chosen, written down before anything is measured."""
+
+    primary: str
+    """``task/metric``, such as ``title-abstract/recall@1``."""
+    guardrails: list[Guardrail] = []
+    reference: str
+    """The variant that guardrails compare with."""
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    tie_break: Literal["earliest", "latest", "fewest-parents"] = "earliest"
+
+
+class Parent(Entry):
+    """Where a variant comes from."""
+
+    variant: str
+    relation: Relation
+
+
+class Candidates(Entry):
+    """What may be chosen: checkpoints of the run and averages of them."""
+
+    checkpoints: Literal["all"] | list[int] = "all"
+    averages: list[str] = []
+    """Recipes, such as ``best:3+last``."""
+
+
+class Phase(Entry):
+    """One phase of training."""
+
+    name: str
+    objective: str | None = None
+    mask_rate: float | None = None
+    tokens: int | None = None
+    context: int | None = None
+    steps: int | None = None
+    schedule: str | None = None
+    note: str | None = None
+
+
+class Training(Entry):
+    """Facts about the training; every field may be left out."""
+
+    objective: str | None = None
+    mask_rate: float | None = None
+    tokens: int | None = None
+    context: int | None = None
+    steps: int | None = None
+    hardware: str | None = None
+    framework: str | None = None
+    precision: str | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    schedule: str | None = None
+    batch_size: str | None = None
+    phases: list[Phase] = []
+    note: str | None = None
+
+
+class DataSource(Entry):
+    """A data set the variant was trained on."""
+
+    name: str
+    hub_id: str | None = None
+    license: str | None = None
+    documents: int | None = None
+    tokens: int | None = None
+    proportion: float | None = Field(default=None, ge=0, le=1)
+    description: str | None = None
+
+
+class CardText(Entry):
+    """The author's own words on the card."""
+
+    title: str | None = None
+    summary: str | None = None
+    intended_use: list[str] = []
+    limitations: list[str] = []
+    citation: str | None = None
+    related: list[str] = []
+    """Variants of this registry, or repo ids."""
+    tags: list[str] = []
+
+
+class Architecture(Entry):
+    """The sizes of a variant whose config is not on disk."""
+
+    parameters: int | None = None
+    layers: int | None = None
+    hidden_size: int | None = None
+    attention_heads: int | None = None
+    context: int | None = None
+    vocabulary: int | None = None
+
+
+class Variant(Entry):
+    """A released or planned model."""
+
+    repo: str | None = Field(default=None, pattern=REPO_ID)
+    parents: list[Parent] = []
+    supersedes: str | None = None
+    run: str | None = None
+    """The Trainer's output folder, relative to the registry."""
+    weights: str | None = None
+    """A folder with the released weights, relative to the registry, where there was no run."""
+    candidates: Candidates = Candidates()
+    suite: str | None = None
+    policy: str | None = None
+    license: str | None = None
+    languages: list[str] | None = None
+    architecture: Architecture | None = None
+    training: Training | None = None
+    data: list[DataSource] = []
+    card: CardText = CardText()
+
+
+class Defaults(Entry):
+    """What holds for every variant that does not say otherwise."""
+
+    license: str | None = None
+    languages: list[str] = []
+
+
+class Registry(Entry):
+    """A family of models."""
+
+    version: Literal[1]
+    family: str
+    defaults: Defaults = Defaults()
+    suites: dict[str, list[AnyTask]] = {}
+    policies: dict[str, Policy] = {}
+    variants: dict[str, Variant]
+    aliases: dict[str, str] = {}
+    """Free names for variants, such as ``production``."""

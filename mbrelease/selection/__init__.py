@@ -1,0 +1,1 @@
+"""Choose a candidate by a policy that was written down before the measurements."""
