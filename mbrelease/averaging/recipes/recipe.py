@@ -1,0 +1,107 @@
+"""What a recipe is: a pure function from ordered candidates to weights that sum to 1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from mbrelease.errors import UserError
+
+
+@dataclass(frozen=True)
+class RecipeInput:
+    """One candidate as a recipe sees it. A higher ``score`` is better; ``None`` is unknown."""
+
+    name: str
+    step: int | None
+    score: float | None
+
+
+Weigh = Callable[[Sequence[RecipeInput]], list[Fraction]]
+
+
+@dataclass(frozen=True)
+class RecipeKind:
+    """A family of recipes, such as ``last:K``; each recipe file declares one as ``KIND``."""
+
+    syntax: str
+    pattern: re.Pattern[str]
+    """Matches the whole text of a recipe of this kind."""
+    needs_scores: bool
+    build: Callable[[re.Match[str]], Weigh]
+    """Binds the parameters in the text, or raises UserError."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe with its parameters, such as ``last:3``."""
+
+    text: str
+    needs_scores: bool
+    weigh: Weigh
+
+    def weights(self, candidates: Sequence[RecipeInput]) -> list[Fraction]:
+        """One weight for each candidate, given in training order; none negative, sum exactly 1.
+
+        Raises:
+            UserError: no candidates, fewer than the recipe needs, or a score it needs is missing.
+        """
+        if not candidates:
+            raise UserError(f"recipe '{self.text}' has no checkpoints to average")
+        weights = self.weigh(candidates)
+        assert len(weights) == len(candidates) and sum(weights) == 1 and min(weights) >= 0
+        return weights
+
+
+def read_count(match: re.Match[str]) -> int:
+    """The K of a recipe, the first group of ``match``.
+
+    Raises:
+        UserError: it is not a whole number of at least 1.
+    """
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", match[1]):
+        raise UserError(
+            f"recipe '{match[0]}': K is '{match[1]}', not a whole number of at least 1",
+            mend=f"such as '{match[0].replace(match[1], '3', 1)}'" if match[1] else None,
+        )
+    return int(match[1])
+
+
+def equal_weights(chosen: set[int], total: int) -> list[Fraction]:
+    """Weight 1/n for each of the n ``chosen`` positions, 0 for the others of ``total``."""
+    share = Fraction(1, len(chosen))
+    return [share if position in chosen else Fraction(0) for position in range(total)]
+
+
+def check_enough(recipe: str, needed: int, candidates: Sequence[RecipeInput]) -> None:
+    """Stop unless there are at least ``needed`` candidates.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    if needed > len(candidates):
+        raise UserError(
+            f"recipe '{recipe}' needs {needed} checkpoints, and there are {len(candidates)}",
+            mend="choose a smaller K, or give more checkpoints",
+        )
+
+
+def best_positions(recipe: str, candidates: Sequence[RecipeInput], count: int) -> set[int]:
+    """The positions of the ``count`` highest scores; of equal scores the earlier one wins.
+
+    Raises:
+        UserError: a score is missing or not a number.
+    """
+    scores = [candidate.score for candidate in candidates]
+    missing = [c.name for c in candidates if c.score is None or c.score != c.score]
+    if missing:
+        shown = ", ".join(missing[:4]) + (", …" if len(missing) > 4 else "")
+        raise UserError(
+            f"recipe '{recipe}' ranks by score, and {len(missing)} of {len(candidates)} "
+            f"checkpoints have none: {shown}",
+            mend="measure them, or choose a recipe without scores: uniform, last:K",
+        )
+    known = [(-score, position) for position, score in enumerate(scores) if score is not None]
+    return {position for _, position in sorted(known)[:count]}
