@@ -2,8 +2,8 @@
 
     w_i = 1 / K for the K highest scores, 0 for the others
 
-Of equal scores the earlier checkpoint wins. Source: checkpoint averaging by validation score,
-as in Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762, section 6.1) with "best" for "last".
+Of equal scores the earlier checkpoint wins. Source: n-best model averaging by validation score,
+the practice of speech toolkits such as ESPnet (https://arxiv.org/abs/1804.00015).
 """
 
 from __future__ import annotations
