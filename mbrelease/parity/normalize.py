@@ -1,0 +1,199 @@
+"""Write a release that transformers 4.48 to 5.x all read alike.
+
+5.x alone writes configs that 4.x misreads without a word (the rotary thetas and the layer pattern
+fall back to ModernBERT-base's) and tokenizers that 4.x refuses. So a release carries the keys of
+both generations, each saying the same.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mbrelease.checkpoints.checkpoint import SHARD_INDEX, SINGLE_FILE, Checkpoint
+from mbrelease.checkpoints.config import (
+    FULL,
+    SLIDING,
+    ModernBertConfig,
+    normal_form,
+    regular_interval,
+)
+from mbrelease.errors import UserError
+from mbrelease.files import read_json, unwritable, write_bytes, write_text
+
+SPECIAL_TOKENS = (
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
+)  # fmt: skip
+# Names a folder on the trainer's machine, or a state of the loader and not of the model.
+CONFIG_LEFTOVERS = ("_name_or_path", "sliding_window", "rope_scaling", "rope_theta")
+TOKENIZER_LEFTOVERS = (
+    "backend", "is_local", "local_files_only", "name_or_path", "_name_or_path",
+    "tokenizer_file", "special_tokens_map_file", "extra_special_tokens",
+)  # fmt: skip
+TORCH_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def release_config(raw: Mapping[str, Any], *, dtype: str | None = None) -> dict[str, Any]:
+    """The config.json of a release, with the keys of both generations and sorted by key.
+
+    Args:
+        raw: a parsed config.json of either generation, read as transformers 5.x reads it.
+        dtype: how the weights are stored (``float32``); as ``raw`` says by default.
+
+    Raises:
+        UserError: the config cannot be read, or 4.x has no words for it.
+    """
+    try:
+        config = normal_form(raw)
+    except ValueError as error:
+        raise UserError(f"config.json: {error}") from error
+    _refuse_thetas(config)
+    every = regular_interval(config.layer_types)
+    if every is None:
+        raise UserError(
+            "config.json: layer_types is not 'full attention every N layers', and transformers 4.x "
+            "has no other words for it: it would load the model and compute something else",
+            mend="a release that loads everywhere needs a pattern that repeats from layer 0",
+        )
+    kept = {key: value for key, value in raw.items() if key not in CONFIG_LEFTOVERS}
+    if "layer_norm_eps" in kept:
+        # Both generations ignore it; other engines may not.
+        kept["layer_norm_eps"] = config.norm_eps
+    dtype = dtype or raw.get("dtype") or raw.get("torch_dtype")
+    if isinstance(dtype, str):
+        kept |= {"dtype": dtype, "torch_dtype": dtype}
+    kept |= _explicit(config) | {
+        "model_type": "modernbert",
+        "sparse_prediction": False,
+        "global_attn_every_n_layers": every,
+    }
+    return dict(sorted(kept.items()))
+
+
+def release_tokenizer_config(
+    raw: Mapping[str, Any], config: ModernBertConfig | None = None
+) -> dict[str, Any]:
+    """The tokenizer_config.json of a release, sorted by key.
+
+    Args:
+        raw: a parsed tokenizer_config.json of either generation.
+        config: bounds ``model_max_length`` by the positions the model has.
+    """
+    kept = {key: value for key, value in raw.items() if key not in TOKENIZER_LEFTOVERS}
+    # 5.x writes a list under a name for which 4.x wants a map; both read the old name.
+    extra = raw.get("extra_special_tokens")
+    if isinstance(extra, list) and extra:
+        kept["additional_special_tokens"] = extra
+    elif isinstance(extra, dict) and extra:
+        kept["extra_special_tokens"] = extra
+    kept["tokenizer_class"] = "PreTrainedTokenizerFast"
+    # Unset, 4.x cleans up spaces when it decodes and 5.x does not.
+    kept.setdefault("clean_up_tokenization_spaces", False)
+    kept.setdefault("model_input_names", ["input_ids", "attention_mask"])
+    if config is not None:
+        length = raw.get("model_max_length")
+        known = isinstance(length, int) and 0 < length <= config.max_position_embeddings
+        kept["model_max_length"] = length if known else config.max_position_embeddings
+    return dict(sorted(kept.items()))
+
+
+def write_release(checkpoint: Checkpoint, folder: Path) -> None:
+    """Fill the empty ``folder`` with weights, config and tokenizer of ``checkpoint``.
+
+    The weights are copied, not linked: a trainer that runs again writes into the very file it
+    wrote before, and a release must not change with it. The same checkpoint gives the same bytes.
+
+    Raises:
+        UserError: the config or tokenizer is missing or cannot be written for all generations.
+    """
+    # Everything that may be refused comes before the copy, which takes long.
+    normal = checkpoint.config
+    config = release_config(checkpoint.raw_config, dtype=_stored_dtype(checkpoint))
+    _tokenizer_file(checkpoint, "tokenizer.json")
+    tokenizer = read_json(_tokenizer_file(checkpoint, "tokenizer_config.json"))
+    if not isinstance(tokenizer, dict):
+        raise UserError(f"{checkpoint.path / 'tokenizer_config.json'}: not a JSON object")
+    tokenizer = release_tokenizer_config(tokenizer, normal)
+    special = {key: tokenizer[key] for key in SPECIAL_TOKENS if tokenizer.get(key) is not None}
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "tokenizer_config.json", tokenizer)
+    _write_json(folder / "special_tokens_map.json", special)
+    write_bytes(folder / "tokenizer.json", (checkpoint.path / "tokenizer.json").read_bytes())
+    for file in checkpoint.weight_files:
+        _copy(file, folder / file.name)
+    if checkpoint.weight_files != (checkpoint.path / SINGLE_FILE,):
+        _copy(checkpoint.path / SHARD_INDEX, folder / SHARD_INDEX)
+
+
+def _explicit(config: ModernBertConfig) -> dict[str, Any]:
+    # Every field that changes the output is written out: a default may differ by version.
+    return {
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "num_attention_heads": config.num_attention_heads,
+        "max_position_embeddings": config.max_position_embeddings,
+        "layer_types": list(config.layer_types),
+        "global_rope_theta": config.global_rope_theta,
+        "local_rope_theta": config.local_rope_theta,
+        "rope_parameters": {
+            FULL: {"rope_theta": config.global_rope_theta, "rope_type": "default"},
+            SLIDING: {"rope_theta": config.local_rope_theta, "rope_type": "default"},
+        },
+        "local_attention": config.local_attention,
+        "hidden_activation": config.hidden_activation,
+        "classifier_activation": config.classifier_activation,
+        "classifier_pooling": config.classifier_pooling,
+        "norm_eps": config.norm_eps,
+        "norm_bias": config.norm_bias,
+        "attention_bias": config.attention_bias,
+        "mlp_bias": config.mlp_bias,
+        "decoder_bias": config.decoder_bias,
+        "classifier_bias": config.classifier_bias,
+        "tie_word_embeddings": config.tie_word_embeddings,
+    }
+
+
+def _refuse_thetas(config: ModernBertConfig) -> None:
+    for name in ("global_rope_theta", "local_rope_theta"):
+        theta = getattr(config, name)
+        if not theta > 0:
+            raise UserError(
+                f"config.json: {name} is {theta:g}, which makes every output NaN",
+                mend="write the theta it was trained with; a local −1 once meant 'as global'",
+            )
+
+
+def _stored_dtype(checkpoint: Checkpoint) -> str | None:
+    stored = {info.dtype for info in checkpoint.tensors.values()}
+    return TORCH_DTYPES.get(stored.pop()) if len(stored) == 1 else None
+
+
+def _tokenizer_file(checkpoint: Checkpoint, name: str) -> Path:
+    path = checkpoint.path / name
+    if not path.is_file():
+        raise UserError(
+            f"no {name} in {checkpoint.path}",
+            mend="save the tokenizer beside the weights: tokenizer.save_pretrained(folder)",
+        )
+    return path
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    # ASCII, as transformers writes it, so that a normalized Hub config differs by its keys alone.
+    try:
+        text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise UserError(f"{path.name}: a value is NaN or infinite, which is not JSON") from error
+    write_text(path, text + "\n")
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise unwritable(target, error) from error

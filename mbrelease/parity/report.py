@@ -1,0 +1,70 @@
+"""What a check says: expected, found, and the mend."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["pass", "fail", "warn", "skip"]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The answer of one check. ``mend`` is what to do; only a pass or a skip has none."""
+
+    name: str
+    status: Status
+    expected: str
+    found: str
+    mend: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The answers of all checks on one folder, in the order they were asked."""
+
+    path: Path
+    results: tuple[CheckResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed; warnings and skipped checks do not count."""
+        return not self.failures
+
+    @property
+    def failures(self) -> list[CheckResult]:
+        """The checks that failed."""
+        return self.with_status("fail")
+
+    def with_status(self, status: Status) -> list[CheckResult]:
+        """The checks that ended with ``status``."""
+        return [result for result in self.results if result.status == status]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "path": str(self.path),
+            "passed": self.passed,
+            "results": [asdict(result) for result in self.results],
+        }
+
+
+def passed(name: str, found: str, expected: str | None = None) -> CheckResult:
+    """A check that found what it expected (``expected`` is said as ``found`` by default)."""
+    return CheckResult(name, "pass", found if expected is None else expected, found)
+
+
+def failed(name: str, *, expected: str, found: str, mend: str) -> CheckResult:
+    """A check whose answer is no."""
+    return CheckResult(name, "fail", expected, found, mend)
+
+
+def warned(name: str, *, expected: str, found: str, mend: str) -> CheckResult:
+    """A check that found something to know or to mend, which stops nothing."""
+    return CheckResult(name, "warn", expected, found, mend)
+
+
+def skipped(name: str, *, expected: str, reason: str) -> CheckResult:
+    """A check that could not be asked, and why."""
+    return CheckResult(name, "skip", expected, reason)
