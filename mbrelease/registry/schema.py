@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Relation = Literal[
     "continued-pretraining",
@@ -33,11 +33,21 @@ HUB_RELATION: dict[str, str] = {
 
 REPO_ID = r"^(?:[\w-]+/)?[\w.-]+$"
 
+# Names become file names: ``decisions/<variant>.json``, ``evidence/…/<task>.json``.
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+
+RetrievalMetric = Annotated[
+    str, StringConstraints(pattern=r"^(?:recall@[1-9]\d*|ndcg@[1-9]\d*|mrr)$")
+]
+
 
 class Entry(BaseModel):
     """Base of every entry: unknown keys are mistakes, and nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class SplitFiles(Entry):
@@ -57,7 +67,7 @@ class SplitFiles(Entry):
 class Task(Entry):
     """What every task has."""
 
-    name: str
+    name: Name
     data: SplitFiles
     max_length: int = Field(default=512, ge=8)
     """Tokens kept of each text."""
@@ -82,6 +92,11 @@ class MlmTask(Task):
         """The metrics a table shows, in order."""
         return ["loss", "accuracy"]
 
+    @property
+    def known_metrics(self) -> list[str]:
+        """The metrics a policy may name."""
+        return ["loss", "accuracy", "perplexity", "bits_per_byte"]
+
 
 class RetrievalTask(Task):
     """Find a document by its query among all documents of the split."""
@@ -90,7 +105,10 @@ class RetrievalTask(Task):
     query: str = "title"
     document: str = "text"
     pooling: Literal["cls", "mean"] = "mean"
-    metrics: list[str] = ["recall@1", "recall@5", "mrr", "ndcg@10"]
+    metrics: list[RetrievalMetric] = Field(
+        default=["recall@1", "recall@5", "mrr", "ndcg@10"], min_length=1
+    )
+    """``recall@K``, ``mrr`` and ``ndcg@K``; the first is the main one."""
 
     @property
     def main_metric(self) -> str:
@@ -102,6 +120,11 @@ class RetrievalTask(Task):
         """The metrics a table shows, in order."""
         return self.metrics
 
+    @property
+    def known_metrics(self) -> list[str]:
+        """The metrics a policy may name."""
+        return self.metrics
+
 
 class ClassificationTask(Task):
     """A linear probe on frozen embeddings."""
@@ -110,7 +133,7 @@ class ClassificationTask(Task):
     text: list[str] | str = "text"
     label: str = "label"
     pooling: Literal["cls", "mean"] = "mean"
-    seeds: list[int] = [0, 1, 2, 3, 4]
+    seeds: list[int] = Field(default=[0, 1, 2, 3, 4], min_length=1)
 
     @property
     def main_metric(self) -> str:
@@ -120,6 +143,11 @@ class ClassificationTask(Task):
     @property
     def shown_metrics(self) -> list[str]:
         """The metrics a table shows, in order."""
+        return ["macro_f1", "accuracy"]
+
+    @property
+    def known_metrics(self) -> list[str]:
+        """The metrics a policy may name."""
         return ["macro_f1", "accuracy"]
 
 
@@ -162,6 +190,16 @@ class Candidates(Entry):
     """Recipes, such as ``best:3+last``."""
 
 
+class Chosen(Entry):
+    """How the released weights were chosen, where no decision file says so."""
+
+    checkpoint: int | None = None
+    """The step of the chosen checkpoint."""
+    recipe: str | None = None
+    """The recipe of the chosen average, such as ``best:3+last``."""
+    note: str | None = None
+
+
 class Phase(Entry):
     """One phase of training."""
 
@@ -171,7 +209,22 @@ class Phase(Entry):
     tokens: int | None = None
     context: int | None = None
     steps: int | None = None
+    learning_rate: float | list[float] | None = None
+    """The peak; several where it was changed by hand within the phase."""
     schedule: str | None = None
+    warmup_tokens: int | None = None
+    """Tokens over which the learning rate rises."""
+    decay_tokens: int | None = None
+    """Tokens over which the learning rate falls."""
+    weight_decay: float | list[float] | None = None
+    batch_size: str | None = None
+    """In sequences, unless it says otherwise."""
+    rope_theta: float | None = None
+    """Of the global attention layers."""
+    hours: float | None = None
+    """Wall time, all told."""
+    training_hours: float | None = None
+    """Wall time without evaluation and the like."""
     note: str | None = None
 
 
@@ -181,15 +234,24 @@ class Training(Entry):
     objective: str | None = None
     mask_rate: float | None = None
     tokens: int | None = None
+    """Tokens seen, repetitions counted."""
     context: int | None = None
+    """Tokens of the longest training sequence."""
     steps: int | None = None
     hardware: str | None = None
     framework: str | None = None
+    software: list[str] = []
+    """Names with versions, such as ``PyTorch 2.4.0``."""
     precision: str | None = None
+    initialization: str | None = None
+    """Where the first weights came from."""
     optimizer: str | None = None
+    betas: list[float] | None = None
+    epsilon: float | None = None
     learning_rate: float | None = None
     schedule: str | None = None
     batch_size: str | None = None
+    dropout: str | None = None
     phases: list[Phase] = []
     note: str | None = None
 
@@ -203,7 +265,24 @@ class DataSource(Entry):
     documents: int | None = None
     tokens: int | None = None
     proportion: float | None = Field(default=None, ge=0, le=1)
+    """Its share of the mix, from 0 to 1."""
     description: str | None = None
+
+
+class Corpus(Entry):
+    """The training data as a whole, after filtering."""
+
+    documents: int | None = None
+    tokens: int | None = None
+    median_tokens: int | None = None
+    """Of a document."""
+    p95_tokens: int | None = None
+    """Nineteen of twenty documents are no longer than this."""
+    years: str | None = None
+    """Of publication, such as ``2015–2024``."""
+    licenses: str | None = None
+    deduplication: str | None = None
+    note: str | None = None
 
 
 class CardText(Entry):
@@ -228,6 +307,7 @@ class Architecture(Entry):
     attention_heads: int | None = None
     context: int | None = None
     vocabulary: int | None = None
+    intermediate_size: int | None = None
 
 
 class Variant(Entry):
@@ -240,6 +320,8 @@ class Variant(Entry):
     """The Trainer's output folder, relative to the registry."""
     weights: str | None = None
     """A folder with the released weights, relative to the registry, where there was no run."""
+    released: bool | None = None
+    """Whether it is published; left out, a receipt of a push says so."""
     candidates: Candidates = Candidates()
     suite: str | None = None
     policy: str | None = None
@@ -247,7 +329,11 @@ class Variant(Entry):
     languages: list[str] | None = None
     architecture: Architecture | None = None
     training: Training | None = None
+    chosen: Chosen | None = None
     data: list[DataSource] = []
+    corpus: Corpus | None = None
+    sources: list[str] = []
+    """Where these facts were published: papers and cards, as URLs or repo ids."""
     card: CardText = CardText()
 
 
@@ -264,8 +350,8 @@ class Registry(Entry):
     version: Literal[1]
     family: str
     defaults: Defaults = Defaults()
-    suites: dict[str, list[AnyTask]] = {}
-    policies: dict[str, Policy] = {}
-    variants: dict[str, Variant]
-    aliases: dict[str, str] = {}
+    suites: dict[Name, Annotated[list[AnyTask], Field(min_length=1)]] = {}
+    policies: dict[Name, Policy] = {}
+    variants: dict[Name, Variant]
+    aliases: dict[Name, str] = {}
     """Free names for variants, such as ``production``."""

@@ -1,0 +1,37 @@
+"""What is wrong with a registry: every mistake with its place, said in one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mbrelease.errors import UserError
+
+
+@dataclass(frozen=True, order=True)
+class Mistake:
+    """One thing to mend; ``line`` and ``column`` count from 1."""
+
+    line: int
+    column: int
+    message: str
+
+
+class InvalidRegistry(UserError):
+    """A registry with mistakes; the message has a line for each, in the order of the file."""
+
+    def __init__(self, path: Path, mistakes: Sequence[Mistake], *, lead: str | None = None) -> None:
+        self.path = path
+        self.mistakes = tuple(sorted(set(mistakes)))
+        shown = shown_path(path)
+        lines = [f"{shown}:{m.line}:{m.column}: {m.message}" for m in self.mistakes]
+        super().__init__("\n".join([lead, *lines] if lead else lines))
+
+
+def shown_path(path: Path) -> str:
+    """``path`` as a person would type it: relative to the current folder when below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)

@@ -1,0 +1,203 @@
+"""Names that must lead somewhere, and what only the registry as a whole can get wrong.
+
+The checks read the document and not the validated registry, so that a misspelt key in one
+place does not hide a lost parent in another. What has not the right shape is passed over here:
+``shape`` has told of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pydantic import TypeAdapter, ValidationError
+
+from mbrelease.errors import did_you_mean
+from mbrelease.registry.document import Document, Node
+from mbrelease.registry.lineage import cycles
+from mbrelease.registry.mistakes import Mistake
+from mbrelease.registry.schema import AnyTask, ClassificationTask
+
+Path = tuple[str | int, ...]
+
+_TASK: TypeAdapter[AnyTask] = TypeAdapter(AnyTask)
+
+
+def check_references(document: Document) -> list[Mistake]:
+    """Every reference that leads nowhere or round in a circle."""
+    return [
+        *_parents(document),
+        *_supersedes(document),
+        *_repos(document),
+        *_suites_and_policies(document),
+        *_tasks(document),
+        *_policy_metrics(document),
+        *_aliases(document),
+    ]
+
+
+def _keys(document: Document, *path: str | int) -> dict[str, Node]:
+    """The entries of the mapping at ``path``, if it is one."""
+    node = document.at(path)
+    children = node.children if node is not None else None
+    return children if isinstance(children, dict) else {}
+
+
+def _items(document: Document, *path: str | int) -> list[Node]:
+    """The items of the list at ``path``, if it is one."""
+    node = document.at(path)
+    children = node.children if node is not None else None
+    return children if isinstance(children, list) else []
+
+
+def _text(document: Document, *path: str | int) -> str | None:
+    """The text at ``path``, if there is one."""
+    node = document.at(path)
+    return node.value if node is not None and isinstance(node.value, str) else None
+
+
+def _lost(what: str, name: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(name, known)
+    return f"{what} '{name}' is not in the registry" + (f", {hint}" if hint else "")
+
+
+def _parents(document: Document) -> Iterator[Mistake]:
+    variants = _keys(document, "variants")
+    graph: dict[str, list[str]] = {}
+    places: dict[tuple[str, str], Path] = {}
+    for name in variants:
+        graph[name] = []
+        for index, _ in enumerate(_items(document, "variants", name, "parents")):
+            path = ("variants", name, "parents", index, "variant")
+            parent = _text(document, *path)
+            if parent is None:
+                continue
+            if parent not in variants:
+                yield document.mistake(path, _lost("parent", parent, variants))
+            elif parent in graph[name]:
+                yield document.mistake(path, f"parent '{parent}' is given twice")
+            else:
+                graph[name].append(parent)
+                places[name, parent] = path
+    for cycle in cycles(graph):
+        message = f"cycle in parents: {' → '.join(cycle)}"
+        yield document.mistake(places[cycle[0], cycle[1]], message)
+
+
+def _supersedes(document: Document) -> Iterator[Mistake]:
+    variants = _keys(document, "variants")
+    graph: dict[str, list[str]] = {}
+    for name in variants:
+        path = ("variants", name, "supersedes")
+        older = _text(document, *path)
+        graph[name] = [older] if older in variants else []
+        if older is not None and older not in variants:
+            yield document.mistake(path, _lost("superseded variant", older, variants))
+    for cycle in cycles(graph):
+        message = f"cycle in supersedes: {' → '.join(cycle)}"
+        yield document.mistake(("variants", cycle[0], "supersedes"), message)
+
+
+def _repos(document: Document) -> Iterator[Mistake]:
+    owners: dict[str, str] = {}
+    for name in _keys(document, "variants"):
+        path = ("variants", name, "repo")
+        repo = _text(document, *path)
+        if repo is None:
+            continue
+        # The Hub takes ids that differ only in case for one.
+        owner = owners.setdefault(repo.casefold(), name)
+        if owner != name:
+            yield document.mistake(path, f"repo '{repo}' is already that of variant '{owner}'")
+
+
+def _suites_and_policies(document: Document) -> Iterator[Mistake]:
+    variants = _keys(document, "variants")
+    for key, shelf in (("suite", "suites"), ("policy", "policies")):
+        known = _keys(document, shelf)
+        for name in variants:
+            wanted = _text(document, "variants", name, key)
+            if wanted is not None and wanted not in known:
+                yield document.mistake(("variants", name, key), _lost(key, wanted, known))
+    for name in _keys(document, "policies"):
+        path = ("policies", name, "reference")
+        reference = _text(document, *path)
+        if reference is not None and reference not in variants:
+            yield document.mistake(path, _lost("reference", reference, variants))
+
+
+def _tasks(document: Document) -> Iterator[Mistake]:
+    for suite in _keys(document, "suites"):
+        seen: set[str] = set()
+        for index, node in enumerate(_items(document, "suites", suite)):
+            path = ("suites", suite, index)
+            name = _text(document, *path, "name")
+            if name is not None and name in seen:
+                message = f"task '{name}' is given twice in suite '{suite}'"
+                yield document.mistake((*path, "name"), message)
+            seen.update([name] if name is not None else [])
+            task = _task(node)
+            if isinstance(task, ClassificationTask) and task.data.train is None:
+                message = f"task '{name}' trains a probe and needs data.train"
+                yield document.mistake((*path, "data"), message, key=True)
+
+
+def _task(node: Node) -> AnyTask | None:
+    """The task that ``node`` describes, if it describes one rightly."""
+    try:
+        return _TASK.validate_python(node.value)
+    except ValidationError:
+        return None
+
+
+def _policy_metrics(document: Document) -> Iterator[Mistake]:
+    """Metrics of a policy, held against each suite that a variant uses it with."""
+    users: dict[str, dict[str, str]] = {name: {} for name in _keys(document, "policies")}
+    for name in _keys(document, "variants"):
+        policy = _text(document, "variants", name, "policy")
+        suite = _text(document, "variants", name, "suite")
+        if policy in users and suite is not None and _items(document, "suites", suite):
+            users[policy].setdefault(suite, name)
+    for policy, suites in users.items():
+        guardrails = range(len(_items(document, "policies", policy, "guardrails")))
+        paths: list[Path] = [
+            ("policies", policy, "primary"),
+            *(("policies", policy, "guardrails", index, "metric") for index in guardrails),
+        ]
+        for path in paths:
+            metric = _text(document, *path)
+            if metric is None:
+                continue
+            if "/" not in metric:
+                message = f"metric '{metric}' should be task/metric, such as section/macro_f1"
+                yield document.mistake(path, message)
+                continue
+            for suite, variant in suites.items():
+                problem = _metric_problem(document, metric, suite)
+                if problem is not None:
+                    yield document.mistake(path, f"{problem} (of variant '{variant}')")
+
+
+def _metric_problem(document: Document, metric: str, suite: str) -> str | None:
+    wanted, _, label = metric.rpartition("/")
+    tasks = {_text(document, "suites", suite, index, "name"): node
+             for index, node in enumerate(_items(document, "suites", suite))}  # fmt: skip
+    if wanted not in tasks:
+        hint = did_you_mean(wanted, [name for name in tasks if name is not None])
+        return f"no task '{wanted}' in suite '{suite}'" + (f", {hint}" if hint else "")
+    task = _task(tasks[wanted])
+    if task is None or label in task.known_metrics:
+        return None
+    hint = did_you_mean(label, task.known_metrics)
+    has = f"task '{wanted}' of suite '{suite}' has no metric '{label}'"
+    return f"{has}, {hint}" if hint else f"{has}; it has {', '.join(task.known_metrics)}"
+
+
+def _aliases(document: Document) -> Iterator[Mistake]:
+    variants = _keys(document, "variants")
+    for alias in _keys(document, "aliases"):
+        target = _text(document, "aliases", alias)
+        if target is not None and target not in variants:
+            yield document.mistake(("aliases", alias), _lost("variant", target, variants))
+        if alias in variants:
+            message = f"alias '{alias}' is also the name of a variant"
+            yield document.mistake(("aliases", alias), message, key=True)
