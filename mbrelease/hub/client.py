@@ -1,0 +1,279 @@
+"""The one place that makes a Hub client, and where its exceptions become sentences."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from mbrelease import __version__
+from mbrelease.errors import CheckFailed, UserError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+# The client waits for ever by default; a night job must not. A large commit takes a server minutes.
+CONNECT_SECONDS = 20.0
+ANSWER_SECONDS = 300.0
+
+
+def connect(endpoint: str | None = None, token: str | None = None) -> HfApi:
+    """A client for ``endpoint``, or for what ``HF_ENDPOINT`` says, or for the public Hub.
+
+    Without ``token``, it is taken where the Hub's own tools look: ``HF_TOKEN``, ``hf auth login``.
+
+    Raises:
+        UserError: the endpoint is no http(s) URL.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(
+        endpoint=endpoint, token=token, library_name="mbrelease", library_version=__version__
+    )
+    api.endpoint = api.endpoint.rstrip("/")
+    if urlsplit(api.endpoint).scheme not in {"http", "https"}:
+        raise UserError(
+            f"'{api.endpoint}' is not the address of a Hub", mend="set HF_ENDPOINT to http(s)://…"
+        )
+    return api
+
+
+def token_of(api: HfApi) -> str | None:
+    """The token that ``api`` sends, if any."""
+    from huggingface_hub import get_token
+
+    if isinstance(api.token, str):
+        return api.token
+    return None if api.token is False else get_token()
+
+
+def headers_of(api: HfApi) -> dict[str, str]:
+    """The headers of a request that the client has no method for, the token among them."""
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    headers: dict[str, str] = build_hf_headers(
+        token=token_of(api) or False, library_name="mbrelease", library_version=__version__
+    )
+    return headers
+
+
+def raise_for_status(response: Any) -> None:
+    """Raise the client's own exception for a failed ``response``."""
+    from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
+
+    hf_raise_for_status(response)
+
+
+def shown_endpoint(api: HfApi) -> str:
+    """The endpoint without a user and password that its URL may carry."""
+    parts = urlsplit(api.endpoint)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+@contextmanager
+def quiet_client() -> Iterator[None]:
+    """Without the client's own bars and warnings, and with a limit to its patience."""
+    from huggingface_hub import constants, get_session
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+        logging,
+    )
+
+    session, verbosity = get_session(), logging.get_verbosity()
+    # Where the environment decides on bars, a change would only make the client warn.
+    hides_bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not are_progress_bars_disabled()
+    patience = session.timeout
+    logging.set_verbosity_error()
+    if hides_bars:
+        disable_progress_bars()
+    session.timeout = http_library().Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    try:
+        yield
+    finally:
+        session.timeout = patience
+        if hides_bars:
+            enable_progress_bars()
+        logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def transport(api: HfApi, repo_id: str, *, create_pr: bool) -> Iterator[None]:
+    """Let the client send large files in a way that the server takes.
+
+    The client (2.4) takes for granted that every server speaks Xet, and fails where one does not;
+    there, they go up as plain LFS objects.
+    """
+    from huggingface_hub import constants, get_session
+
+    answer = get_session().get(
+        f"{api.endpoint}/api/models/{repo_id}/xet-write-token/main",
+        params={"create_pr": "1"} if create_pr else {},
+        headers=headers_of(api),
+    )
+    before = constants.HF_HUB_DISABLE_XET
+    constants.HF_HUB_DISABLE_XET = before or answer.status_code != 200
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_XET = before
+
+
+@contextmanager
+def sentences(api: HfApi, repo_id: str) -> Iterator[None]:
+    """Turn what the client raises inside the block into a ``UserError``."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        told = sentence(error, api, repo_id)
+        if told is None:
+            raise
+        raise told from error
+
+
+def sentence(error: Exception, api: HfApi, repo_id: str) -> UserError | None:
+    """The sentence for an exception of the client; ``None`` for one that is not the client's."""
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalTokenNotFoundError,
+        OfflineModeIsEnabled,
+        OIDCError,
+    )
+
+    http = http_library()
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
+        # The client wraps what befell one large file.
+        return sentence(error.__cause__, api, repo_id)
+    if isinstance(error, OfflineModeIsEnabled):
+        return CheckFailed("the Hub client is offline: HF_HUB_OFFLINE is set", mend="unset it")
+    if isinstance(error, LocalTokenNotFoundError):
+        return no_token()
+    if isinstance(error, OIDCError):
+        return CheckFailed(f"no token for this job: {_first_line(error, api)}")
+    if isinstance(error, HFValidationError):
+        return UserError(f"'{repo_id}' is no repository id", mend="give ORG/NAME")
+    if isinstance(error, HfHubHTTPError):
+        return _told_by_status(error, api, repo_id)
+    if isinstance(error, http.UnsupportedProtocol | http.InvalidURL):
+        return CheckFailed(f"'{shown_endpoint(api)}' is not a URL", mend="is HF_ENDPOINT right?")
+    if isinstance(error, http.ConnectError | http.ConnectTimeout):
+        return CheckFailed(
+            f"cannot reach {shown_endpoint(api)}: {_first_line(error, api) or 'no answer'}",
+            mend="is HF_ENDPOINT right, and the server up?",
+        )
+    if isinstance(error, http.TimeoutException):
+        return CheckFailed(f"{shown_endpoint(api)} did not answer in time", mend=_AGAIN)
+    if isinstance(error, http.HTTPError):
+        what = _first_line(error, api) or type(error).__name__
+        return CheckFailed(f"the connection to {shown_endpoint(api)} broke: {what}", mend=_AGAIN)
+    if isinstance(error, json.JSONDecodeError | KeyError):
+        return CheckFailed(
+            f"{shown_endpoint(api)} answered what no Hub answers", mend="is HF_ENDPOINT right?"
+        )
+    if isinstance(error, ValueError | RuntimeError | OSError):
+        return CheckFailed(f"the Hub client stopped: {_first_line(error, api)}", mend=_AGAIN)
+    return None
+
+
+def is_ambiguous(error: Exception) -> bool:
+    """Whether what was asked may have been done although ``error`` was the answer.
+
+    A definite no is an HTTP status of the 4xx kind; a timeout, a cut connection, a 5xx of a proxy
+    and a garbled answer say nothing about what the server did.
+    """
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code >= 500 or error.response.status_code == 408
+    http = http_library()
+    if isinstance(error, OfflineModeIsEnabled | http.UnsupportedProtocol | http.ConnectError):
+        return False
+    return isinstance(error, http.HTTPError | json.JSONDecodeError | KeyError)
+
+
+def status_code(error: Exception) -> int | None:
+    """The HTTP status behind ``error``, if there was one."""
+    response = getattr(error, "response", None)
+    code = getattr(response, "status_code", None)
+    return code if isinstance(code, int) else None
+
+
+def no_token() -> CheckFailed:
+    """The sentence for a missing token."""
+    return CheckFailed(
+        "no token for the Hub was found", mend="run 'hf auth login', or set HF_TOKEN"
+    )
+
+
+def http_library() -> ModuleType:
+    """The HTTP library under the installed huggingface_hub, which is httpx or its successor."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    base: Any = next(c for c in HfHubHTTPError.__mro__ if c.__name__ == "HTTPError")
+    return importlib.import_module(base.__module__.partition(".")[0])
+
+
+_AGAIN = "run the same command again; what has arrived is not sent twice"
+
+
+def _told_by_status(error: Any, api: HfApi, repo_id: str) -> UserError:
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    where, code = shown_endpoint(api), error.response.status_code
+    said = _first_line(error.server_message or "", api)
+    if isinstance(error, RepositoryNotFoundError):
+        return CheckFailed(
+            f"{where} knows no repository {repo_id}, or the token may not see it",
+            mend="check the name, and the rights of the token",
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return CheckFailed(f"{repo_id} has no such revision: {said}")
+    if code == 401:
+        return CheckFailed(
+            f"{where} does not accept the token", mend="run 'hf auth login', or set HF_TOKEN"
+        )
+    if code == 403:
+        return CheckFailed(
+            f"no right to write to {repo_id}" + (f": {said}" if said else ""),
+            mend="use a token with write access to it, or propose the change with --pr",
+        )
+    if code == 404:
+        path = error.response.request.url.path
+        return CheckFailed(f"{where} does not know {path}", mend="is HF_ENDPOINT a Hub?")
+    if code == 412:
+        return CheckFailed(
+            f"{repo_id} has moved on since the plan", mend="look at it, and plan anew"
+        )
+    if code == 429:
+        seconds = _seconds_to_wait(error.response.headers)
+        wait = f"in {seconds} seconds" if seconds else "later"
+        return CheckFailed(f"{where} asks for fewer requests", mend=f"run the same command {wait}")
+    detail = f": {said}" if said else ""
+    return CheckFailed(f"{where} answered {code}{detail}", mend=_AGAIN if code >= 500 else None)
+
+
+def _seconds_to_wait(headers: Any) -> int | None:
+    """The pause that a 429 asks for, in either of the two headers that tell it."""
+    match = re.search(r"\bt=(\d+)", headers.get("ratelimit", ""))
+    if match is None:
+        match = re.fullmatch(r"\s*(\d+)\s*", headers.get("retry-after", ""))
+    return int(match.group(1)) if match else None
+
+
+def _first_line(error: object, api: HfApi) -> str:
+    """The first line of ``error``, without a token and without the signed part of a URL."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    token = api.token if isinstance(api.token, str) else None
+    if token:
+        line = line.replace(token, "***")
+    line = re.sub(r"\bhf_[A-Za-z0-9]{8,}", "hf_***", line)
+    return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1?…", line)

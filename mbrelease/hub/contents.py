@@ -1,0 +1,180 @@
+"""What a release folder may hold. The list says what is allowed; all else is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mbrelease.checkpoints.safetensors_header import read_header
+from mbrelease.errors import UserError
+from mbrelease.files import canonical_json, sha256_file, unreadable
+from mbrelease.hub.front_matter import readme_problems
+from mbrelease.hub.problems import Problem
+from mbrelease.hub.secrets import find_secrets
+
+# The Hub serves no larger file over HTTP, and keeps no larger README out of LFS (no page then).
+MAX_FILE_BYTES = 50_000_000_000
+MAX_README_BYTES = 10_000_000
+
+ALLOWED = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"[\w.-]+\.safetensors",
+        r"[\w.-]+\.safetensors\.index\.json",
+        r"(config|generation_config|adapter_config|averaging)\.json",
+        r"(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json",
+        r"(vocab|merges)\.txt",
+        r"(tokenizer|spiece|sentencepiece\.bpe)\.model",
+        r"README\.md|CITATION\.cff|(LICENSE|NOTICE)(\.md|\.txt)?",
+        r"([\w.-]+/)*[\w.-]+\.(png|svg)",
+        r"\.eval_results/[\w.-]+\.yaml",
+        # sentence-transformers: one folder a module, such as 1_Pooling.
+        r"(modules|sentence_bert_config|config_sentence_transformers)\.json",
+        r"\d+_[A-Za-z]+/(config\.json|model\.safetensors)",
+    )
+)
+
+REASONS = (
+    (
+        r"(.*/)?(training_args\.bin|(optimizer|scheduler|scaler)\.(pt|bin)|rng_state.*\.pth"
+        r"|trainer_state\.json)",
+        "is the trainer's own state",
+    ),
+    (
+        r".*\.(bin|pt|pth|ckpt|pkl|pickle|joblib|h5|npy|npz)",
+        "can run code when it is loaded; only safetensors is published",
+    ),
+    (r".*\.(py|pyc|ipynb|sh|so)", "is code that would run on other people's machines"),
+)
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file to publish; ``path`` is relative to the folder, with ``/``."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The files of a release folder in order of their paths, and what is wrong with them."""
+
+    files: tuple[LocalFile, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_contents(folder: Path, token: str | None = None) -> Contents:
+    """List, check and hash the files in ``folder``; symbolic links are not followed.
+
+    ``token`` is looked for in the files, so that it is not published by mistake.
+
+    Raises:
+        UserError: ``folder`` is no folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder" if folder.exists() else f"{folder} is missing")
+    files: list[LocalFile] = []
+    problems: list[Problem] = []
+    for path, fault in _walk(folder):
+        relative = path.relative_to(folder).as_posix()
+        fault = fault or _fault_of_name(relative)
+        if fault is not None:
+            problems.append(Problem(f"{_printable(relative)} {fault}", "take it out of the folder"))
+            continue
+        try:
+            files.append(LocalFile(relative, path.stat().st_size, sha256_file(path)))
+            problems.extend(_faults_of_bytes(path, relative, token))
+        except UserError as error:
+            problems.append(Problem.of(error))
+    files.sort(key=lambda file: file.path)
+    problems.extend(_faults_of_whole(folder, {file.path for file in files}))
+    return Contents(tuple(files), tuple(problems))
+
+
+def git_blob_sha1(path: Path) -> str:
+    """The name that git gives to the bytes of ``path`` (the Hub's ``oid`` of a plain file).
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha1(usedforsecurity=False)
+            digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return digest.hexdigest()
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, str | None]]:
+    """Yield every file, and every folder that is not entered, with what is wrong with it."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        yield folder, f"cannot be read: {error.strerror}"
+        return
+    for entry in entries:
+        path, mode = Path(entry.path), entry.stat(follow_symlinks=False).st_mode
+        if stat.S_ISLNK(mode):
+            yield path, "is a symbolic link, and would be published as something else"
+        elif entry.name.startswith(".") and entry.name != ".eval_results":
+            yield path, "is hidden (its name begins with a dot)"
+        elif stat.S_ISDIR(mode):
+            yield from _walk(path)
+        else:
+            yield path, None if stat.S_ISREG(mode) else "is not a plain file"
+
+
+def _fault_of_name(relative: str) -> str | None:
+    if any(pattern.fullmatch(relative) for pattern in ALLOWED):
+        return None
+    for pattern, reason in REASONS:
+        if re.fullmatch(pattern, relative):
+            return reason
+    return "is not a file that a release holds"
+
+
+def _faults_of_bytes(path: Path, relative: str, token: str | None) -> Iterator[Problem]:
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        yield Problem(
+            f"{relative} is larger than the {MAX_FILE_BYTES // 10**9} GB the Hub takes",
+            "save the weights in shards (max_shard_size)",
+        )
+    if path.suffix == ".safetensors":
+        data = canonical_json(read_header(path).metadata).encode()
+    else:
+        data = path.read_bytes()
+    for line, kind in find_secrets(data, token):
+        where = f"{relative}:{line}" if path.suffix != ".safetensors" else f"{relative} (metadata)"
+        yield Problem(f"{where} holds {kind}", "remove it, and revoke it where it was issued")
+
+
+def _faults_of_whole(folder: Path, paths: set[str]) -> Iterator[Problem]:
+    """What is wrong with the files taken together, and with the card among them."""
+    if "README.md" not in paths:
+        yield Problem(
+            f"{folder} has no README.md: a release without a card",
+            f"mbrelease card {folder} -o {folder / 'README.md'}",
+        )
+    elif (folder / "README.md").stat().st_size > MAX_README_BYTES:
+        yield Problem(f"README.md is larger than {MAX_README_BYTES // 10**6} MB", "shorten it")
+    else:
+        yield from readme_problems(folder / "README.md")
+    weights = any(path.endswith(".safetensors") and "/" not in path for path in paths)
+    if weights and "config.json" not in paths:
+        yield Problem(f"{folder} has weights but no config.json: from_pretrained cannot load it")
+
+
+def _printable(name: str) -> str:
+    """``name`` without what would disturb a terminal, such as a newline or a lone surrogate."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)

@@ -1,0 +1,92 @@
+"""Read back what was published, and hash the bytes that really came.
+
+The client's own downloads take the server's ETag on trust; cases are known where a server gave
+other bytes than the hash it named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from mbrelease.hub.client import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    headers_of,
+    http_library,
+    is_ambiguous,
+    raise_for_status,
+    sentences,
+)
+from mbrelease.hub.contents import LocalFile
+from mbrelease.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+PAUSES_SECONDS = (0.5, 2.0, 5.0)
+CHUNK_BYTES = 1 << 20
+
+
+def find_differences(
+    api: HfApi,
+    repo_id: str,
+    commit: str,
+    files: tuple[LocalFile, ...],
+    progress: Progress = SILENT,
+) -> dict[str, str]:
+    """Download ``files`` at ``commit`` and say, by path, how each one that differs does so.
+
+    Raises:
+        CheckFailed: a file could not be read (as opposed to: read, and different).
+    """
+    differences = {}
+    progress.start("reading back", len(files), "files")
+    for file in files:
+        with sentences(api, repo_id):
+            found = remote_sha256(api, repo_id, commit, file.path)
+        if found is None:
+            differences[file.path] = "is not there"
+        elif found[1] != file.size_bytes:
+            differences[file.path] = f"has {found[1]} bytes, {file.size_bytes} were sent"
+        elif found[0] != file.sha256:
+            differences[file.path] = f"has sha256 {found[0][:12]}…, {file.sha256[:12]}… was sent"
+        progress.advance()
+    return differences
+
+
+def remote_sha256(api: HfApi, repo_id: str, commit: str, path: str) -> tuple[str, int] | None:
+    """Hex sha256 and size in bytes of what the Hub serves for ``path``, or ``None`` for nothing.
+
+    The bytes are streamed, and kept nowhere; a broken connection is tried again.
+    """
+    for pause in PAUSES_SECONDS:
+        try:
+            return _stream_sha256(api, repo_id, commit, path)
+        except Exception as error:
+            if not is_ambiguous(error) and not isinstance(error, http_library().ConnectError):
+                raise
+            time.sleep(pause)
+    return _stream_sha256(api, repo_id, commit, path)
+
+
+def _stream_sha256(api: HfApi, repo_id: str, commit: str, path: str) -> tuple[str, int] | None:
+    from huggingface_hub import get_session
+    from huggingface_hub.errors import EntryNotFoundError
+
+    # A compressed answer could not be told from a cut one by its length.
+    headers = {**headers_of(api), "Accept-Encoding": "identity"}
+    url = f"{api.endpoint}/{repo_id}/resolve/{commit}/{quote(path)}"
+    timeout = http_library().Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    digest, size = hashlib.sha256(), 0
+    with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
+        try:
+            raise_for_status(response)
+        except EntryNotFoundError:
+            return None
+        for chunk in response.iter_bytes(CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    return digest.hexdigest(), size

@@ -1,0 +1,115 @@
+"""What was published where, byte for byte; written when it has been downloaded and compared."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mbrelease.errors import UserError
+from mbrelease.files import read_json, write_json
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PublishedFile(_Frozen):
+    """One file, as it was read back from the Hub."""
+
+    sha256: str
+    size_bytes: int
+    blob_id: str
+    """What the Hub's tree calls it: git's sha1 of the file, or of its pointer if it is large."""
+
+
+class PlanSummary(_Frozen):
+    """What the push changed: paths."""
+
+    added: list[str]
+    changed: list[str]
+    unchanged: list[str]
+    remote_only: list[str]
+    """On the Hub and not part of the release; kept."""
+
+
+class Receipt(_Frozen):
+    """A publication. A receipt exists only for bytes that were downloaded and compared."""
+
+    version: Literal[1] = 1
+    repo_id: str
+    endpoint: str
+    revision: str
+    """The branch, or the pull request's ref (``refs/pr/1``)."""
+    commit: str
+    parent_commit: str | None
+    """``None`` where an interrupted run was completed and the parent was not recorded."""
+    pull_request: str | None
+    tag: str | None
+    files: dict[str, PublishedFile]
+    summary: PlanSummary
+    verified: Literal[True] = True
+    published: str
+    """UTC, ISO 8601."""
+    published_by: str | None
+    mbrelease: str
+    decision_sha256: str | None = None
+    """Of the decision file that chose these weights."""
+
+    @property
+    def url(self) -> str:
+        """The page of the model at this commit."""
+        return f"{self.endpoint}/{self.repo_id}/tree/{self.commit}"
+
+
+def receipt_path(root: Path, repo_id: str, commit: str) -> Path:
+    """Where the receipt of ``commit`` lies below ``root``."""
+    return root / repo_id.replace("/", "__") / f"{commit[:12]}.json"
+
+
+def write_receipt(root: Path, receipt: Receipt) -> Path:
+    """Write ``receipt`` below ``root`` and return its path."""
+    path = receipt_path(root, receipt.repo_id, receipt.commit)
+    write_json(path, receipt.model_dump(mode="json"))
+    return path
+
+
+def read_receipt(path: Path) -> Receipt:
+    """Read the receipt at ``path``.
+
+    Raises:
+        UserError: it is missing, or not a receipt.
+    """
+    content = read_json(path)
+    try:
+        return Receipt.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"{path} is not a receipt: {where}: {first['msg']}", mend="move it out of the way"
+        ) from error
+
+
+def newest_receipt(root: Path, repo_id: str, endpoint: str) -> Receipt:
+    """The last receipt for ``repo_id`` at ``endpoint``.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = receipt_path(root, repo_id, "").parent
+    receipts = [read_receipt(path) for path in sorted(folder.glob("*.json"))]
+    here = [receipt for receipt in receipts if receipt.endpoint == endpoint]
+    if not here:
+        raise UserError(
+            f"no receipt for {repo_id} at {endpoint} in {root}",
+            mend="run it where the push was run, or push first",
+        )
+    return max(here, key=lambda receipt: receipt.published)
+
+
+def now() -> str:
+    """This moment in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
