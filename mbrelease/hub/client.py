@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import ERROR
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -79,18 +80,18 @@ def shown_endpoint(api: HfApi) -> str:
 def quiet_client() -> Iterator[None]:
     """Without the client's own bars and warnings, and with a limit to its patience."""
     from huggingface_hub import constants, get_session
-    from huggingface_hub.utils import (
+    from huggingface_hub.utils import logging
+    from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,
-        logging,
     )
 
     session, verbosity = get_session(), logging.get_verbosity()
     # Where the environment decides on bars, a change would only make the client warn.
     hides_bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not are_progress_bars_disabled()
     patience = session.timeout
-    logging.set_verbosity_error()
+    logging.set_verbosity(ERROR)
     if hides_bars:
         disable_progress_bars()
     session.timeout = http_library().Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)

@@ -57,7 +57,7 @@ def read_remote(api: HfApi, repo_id: str, revision: str = "main") -> Remote | No
         except RepositoryNotFoundError:
             return None
         branches, tags = read_refs(api, repo_id)
-        if revision not in branches and branches:
+        if branches and revision not in branches and not revision.startswith("refs/"):
             raise CheckFailed(
                 f"{repo_id} has no branch '{revision}'", mend=f"it has: {', '.join(branches)}"
             )

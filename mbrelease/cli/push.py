@@ -1,0 +1,207 @@
+"""``mbrelease push``: publish a release folder, or compare what was published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mbrelease.cli.options import json_option, registry_option
+from mbrelease.cli.output import print_json, print_table, progress, talk
+from mbrelease.errors import CheckFailed, UserError
+
+if TYPE_CHECKING:
+    from mbrelease.hub.plan import Plan
+    from mbrelease.hub.receipt import Receipt
+
+
+@click.command()
+@click.argument("release", metavar="PATH|VARIANT", required=False)
+@click.option(
+    "--to", "repo_id", metavar="ORG/NAME", help="Where to.  [default: the variant's repo]"
+)
+@click.option("--plan", "plan_only", is_flag=True, help="Show what would be done; send nothing.")
+@click.option("--tag", help="Tag the commit, after it was read back.")
+@click.option("--pr", "create_pr", is_flag=True, help="Propose the commit as a pull request.")
+@click.option("--private", is_flag=True, help="Make a new repository private.")
+@click.option("-m", "--message", help="The commit's message.  [default: Release …]")
+@click.option(
+    "--status", "status_of", metavar="ORG/NAME", help="Compare the newest receipt with the Hub."
+)
+@registry_option
+@json_option
+def command(
+    release: str | None,
+    repo_id: str | None,
+    plan_only: bool,
+    tag: str | None,
+    create_pr: bool,
+    private: bool,
+    message: str | None,
+    status_of: str | None,
+    registry_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Publish a release folder in one guarded commit, and prove it.
+
+    First the plan: what would be sent, and everything that stands in the way. Then the large
+    files, one commit that the Hub refuses if the branch has moved, a download of every file to
+    compare its bytes, the tag, and a receipt in receipts/.
+
+    The Hub is what HF_ENDPOINT says; the token is found where 'hf auth login' leaves it.
+    """
+    if status_of is not None:
+        if release is not None:
+            raise click.UsageError("--status takes the repository; leave PATH out")
+        _status(status_of, registry_path, as_json)
+        return
+    if release is None:
+        raise click.UsageError("say what to push: a folder or a variant")
+    source = _find(release, repo_id, registry_path)
+
+    from mbrelease.hub.client import connect
+    from mbrelease.hub.plan import make_plan
+    from mbrelease.hub.publish import publish
+
+    api = connect()
+    plan = make_plan(
+        source.folder, source.repo_id, tag=tag, create_pr=create_pr, private=private, api=api
+    )
+    if not as_json:
+        _show_plan(plan)
+    if as_json and (plan_only or plan.problems):
+        print_json({"plan": plan.as_json(), "receipt": None})
+    plan.require_clean()
+    if plan_only:
+        return
+    with progress() as bar:
+        receipt = publish(
+            plan,
+            api=api,
+            progress=bar,
+            message=message,
+            receipts=source.receipts,
+            decision_sha256=source.decision_sha256,
+        )
+    _show_receipt(plan, receipt, source.receipts, as_json)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is pushed, where to, and where its receipts go."""
+
+    folder: Path
+    repo_id: str
+    receipts: Path
+    decision: Path | None
+
+    @property
+    def decision_sha256(self) -> str | None:
+        """Of the decision file, where the variant has one."""
+        from mbrelease.files import sha256_file
+
+        return sha256_file(self.decision) if self.decision and self.decision.is_file() else None
+
+
+def _find(release: str, repo_id: str | None, registry_path: Path | None) -> _Source:
+    """A folder by its path, or the release of a variant by its name or alias."""
+    if registry_path is None and Path(release).is_dir():
+        if repo_id is None:
+            raise UserError(f"where should {release} go?", mend="give --to ORG/NAME")
+        return _Source(Path(release), repo_id, Path("receipts"), None)
+    if registry_path is None and (release.startswith(".") or "/" in release):
+        raise UserError(f"{release} is not a folder", mend="give a release folder or a variant")
+    from mbrelease.registry.load import load_project
+
+    project = load_project(registry_path)
+    name = project.resolve_name(release)
+    folder, repo_id = project.release(name), repo_id or project.variant(name).repo
+    if not folder.is_dir():
+        raise UserError(f"{name} has no release yet: {folder}", mend=f"mbrelease release {name}")
+    if repo_id is None:
+        mend = f"give --to ORG/NAME, or: mbrelease registry set {name} repo ORG/NAME"
+        raise UserError(f"the registry names no repo for {name}", mend=mend)
+    return _Source(folder, repo_id, project.receipts, project.decision(name))
+
+
+def _show_plan(plan: Plan) -> None:
+    """The plan as a table on stdout; what stands in the way follows as an error."""
+    sizes = {file.path: file.size_bytes for file in plan.files}
+    rows = [("add", path, _size(sizes[path])) for path in plan.added]
+    rows += [("change", path, _size(sizes[path])) for path in plan.changed]
+    rows += [("keep", path, "") for path in plan.remote_only]
+    base = f"on {plan.head[:12]}" if plan.head else "a new repository"
+    form = "pull request" if plan.create_pr else f"'{plan.revision}'"
+    talk(f"{plan.folder} → {plan.url}, {form}, {base}")
+    if rows:
+        print_table(["what", "file", ">size"], rows)
+    talk(
+        f"{len(plan.added)} to add, {len(plan.changed)} to change, {len(plan.unchanged)} "
+        f"unchanged, {len(plan.remote_only)} only there (kept); {_size(plan.bytes_to_send)} to send"
+        + (f"; tag {plan.tag}" if plan.tag else "")
+    )
+    for note in plan.notes:
+        talk(f"note: {note}")
+
+
+def _show_receipt(plan: Plan, receipt: Receipt, receipts: Path, as_json: bool) -> None:
+    from mbrelease.hub.receipt import receipt_path
+
+    path = receipt_path(receipts, receipt.repo_id, receipt.commit)
+    if as_json:
+        print_json(
+            {
+                "plan": plan.as_json(),
+                "receipt": receipt.model_dump(mode="json"),
+                "receipt_path": str(path),
+                "url": receipt.url,
+            }
+        )
+        return
+    talk(f"{len(receipt.files)} files read back; every byte is what was sent")
+    rows = [("url", receipt.pull_request or receipt.url), ("commit", receipt.commit)]
+    rows += [("tag", receipt.tag)] if receipt.tag else []
+    for name, value in [*rows, ("receipt", str(path))]:
+        click.echo(f"{name:8}{value}")
+
+
+def _status(repo_id: str, registry_path: Path | None, as_json: bool) -> None:
+    from mbrelease.hub.client import connect
+    from mbrelease.hub.status import read_status
+
+    status = read_status(repo_id, api=connect(), receipts=_receipts(registry_path))
+    if as_json:
+        print_json(status.as_json())
+    if not status.is_same:
+        count, found = len(status.findings()), "\n  - ".join(status.findings())
+        raise CheckFailed(f"{repo_id} is not as published ({count}):\n  - {found}")
+    if not as_json:
+        receipt = status.receipt
+        click.echo(
+            f"{repo_id} is as published {receipt.published}: {receipt.commit[:12]}, "
+            f"{len(receipt.files)} files" + (f", tag {receipt.tag}" if receipt.tag else "")
+        )
+
+
+def _receipts(registry_path: Path | None) -> Path:
+    """``./receipts``, or those of the project, where there are none here."""
+    if registry_path is None and Path("receipts").is_dir():
+        return Path("receipts")
+    from mbrelease.registry.load import load_project
+
+    try:
+        return load_project(registry_path).receipts
+    except UserError:
+        if registry_path is not None:
+            raise
+        return Path("receipts")
+
+
+def _size(size_bytes: int) -> str:
+    """Bytes as people say them, in powers of ten."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes} B"
