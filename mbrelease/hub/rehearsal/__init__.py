@@ -1,1 +1,1 @@
-"""A local Hub that the ordinary clients talk to, for rehearsals and tests."""
+"""A local Hub for rehearsals: the ordinary clients talk to it, and nothing leaves the machine."""

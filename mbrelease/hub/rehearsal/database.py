@@ -1,0 +1,98 @@
+"""SQLite for what changes: repositories, commits, branches, tags, pull requests."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS repositories (
+    id TEXT PRIMARY KEY,
+    private INTEGER NOT NULL,
+    created_at TEXT NOT NULL
+);
+-- The files of a commit, as JSON; commits that hold the same files share a row.
+CREATE TABLE IF NOT EXISTS listings (
+    sha256 TEXT PRIMARY KEY,
+    files TEXT NOT NULL
+);
+-- `number` grows along every line of history: a commit is recorded after its parents.
+CREATE TABLE IF NOT EXISTS commits (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    repository TEXT NOT NULL REFERENCES repositories(id) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    parents TEXT NOT NULL,
+    listing TEXT NOT NULL REFERENCES listings(sha256),
+    title TEXT NOT NULL,
+    description TEXT NOT NULL,
+    author TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    UNIQUE (repository, id)
+);
+CREATE TABLE IF NOT EXISTS refs (
+    repository TEXT NOT NULL REFERENCES repositories(id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    commit_id TEXT NOT NULL,
+    message TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (repository, name)
+);
+CREATE TABLE IF NOT EXISTS discussions (
+    repository TEXT NOT NULL REFERENCES repositories(id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    title TEXT NOT NULL,
+    status TEXT NOT NULL,
+    is_pull_request INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    merge_commit TEXT,
+    PRIMARY KEY (repository, number)
+);
+CREATE TABLE IF NOT EXISTS events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    repository TEXT NOT NULL REFERENCES repositories(id) ON DELETE CASCADE,
+    discussion INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    author TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    data TEXT NOT NULL
+);
+"""
+
+
+class Database:
+    """One SQLite file; a connection a transaction, so that any thread may use it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._connection() as connection:
+            connection.executescript(SCHEMA)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that sees one state throughout."""
+        with self._connection() as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that is on disk when the block ends well, and never happened otherwise."""
+        with self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        # isolation_level=None: transactions begin and end where this module says.
+        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            yield connection
+        finally:
+            connection.close()  # rolls back what was not committed

@@ -1,0 +1,152 @@
+"""The metadata of a model card: the YAML block at the head of README.md, and the Hub's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+from mbrelease.hub.rehearsal.names import NAME, is_repo_id
+from mbrelease.hub.rehearsal.refusals import Refused
+
+BASE_MODEL_RELATIONS = ("adapter", "finetune", "merge", "quantized")
+
+
+def split_readme(text: str) -> tuple[str | None, str]:
+    """The YAML between the two ``---`` lines (``None`` if there is none) and the rest."""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if not text.startswith("---\n"):
+        return None, text
+    block, found, body = text[4:].partition("\n---\n")
+    if found:
+        return block, body
+    if text[4:].startswith("---\n"):
+        return "", text[8:]
+    if block.endswith("\n---"):
+        return block.removesuffix("\n---"), ""
+    return None, text
+
+
+def readme_metadata(text: str) -> dict[str, Any]:
+    """The metadata of a card, empty if there is none or it cannot be read."""
+    block, _ = split_readme(text)
+    try:
+        value = yaml.safe_load(block or "")
+    except yaml.YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def checked_readme(data: bytes) -> None:
+    """Check a README.md that is about to be committed.
+
+    Raises:
+        Refused: 400, its metadata break the rules.
+    """
+    errors, _ = validate(data.decode(errors="replace"))
+    if errors:
+        raise Refused(400, "Invalid metadata in README.md: " + "; ".join(errors))
+
+
+def validate(text: str) -> tuple[list[str], list[str]]:
+    """What is wrong with a card's metadata: errors (the Hub refuses) and warnings."""
+    block, _ = split_readme(text)
+    if block is None or not block.strip():
+        return [], ["empty or missing yaml metadata in repo card"]
+    try:
+        value = yaml.safe_load(block)
+    except yaml.YAMLError as error:
+        return [f"the metadata is not YAML: {str(error).splitlines()[0]}"], []
+    if not isinstance(value, dict):
+        return ["the metadata is not a mapping"], []
+    errors = [
+        f'"{key}" {fault}'
+        for key, rule in _RULES.items()
+        if key in value and (fault := rule(value[key])) is not None
+    ]
+    if "base_model_relation" in value and "base_model" not in value:
+        errors.append('"base_model_relation" needs "base_model"')
+    return errors, []
+
+
+def as_list(value: object) -> list[Any]:
+    """``value`` as a list: many fields of a card take one value or several."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _text(value: object) -> str | None:
+    return None if isinstance(value, str) and value else "must be a string"
+
+
+def _texts(value: object) -> str | None:
+    if all(isinstance(item, str) and item for item in as_list(value)):
+        return None
+    return "must be a string or a list of strings"
+
+
+def _text_list(value: object) -> str | None:
+    return _texts(value) if isinstance(value, list) else "must be a list of strings"
+
+
+def _models(value: object) -> str | None:
+    for item in as_list(value):
+        # A few old models have no namespace: bert-base-uncased.
+        if not isinstance(item, str) or not (is_repo_id(item) or NAME.fullmatch(item)):
+            return f"must be model ids on the Hub (namespace/name); {item!r} is none"
+    return None
+
+
+def _relation(value: object) -> str | None:
+    if value in BASE_MODEL_RELATIONS:
+        return None
+    return "must be one of " + ", ".join(BASE_MODEL_RELATIONS)
+
+
+def _model_index(value: object) -> str | None:
+    if not isinstance(value, list):
+        return "must be a list"
+    for model in value:
+        if not isinstance(model, dict) or not isinstance(model.get("name"), str):
+            return "needs a name for each model"
+        results = model.get("results")
+        if not isinstance(results, list):
+            return f"needs a list of results for {model['name']!r}"
+        for number, result in enumerate(results):
+            fault = _result(result)
+            if fault is not None:
+                return f"[0].results[{number}] {fault}"
+    return None
+
+
+def _result(result: object) -> str | None:
+    if not isinstance(result, dict):
+        return "must be a mapping"
+    for part, keys in {"task": ("type",), "dataset": ("type", "name")}.items():
+        block = result.get(part)
+        for key in keys:
+            if not isinstance(block, dict) or not isinstance(block.get(key), str):
+                return f"needs {part}.{key}"
+    metrics = result.get("metrics")
+    if not isinstance(metrics, list) or not metrics:
+        return "needs a list of metrics"
+    for metric in metrics:
+        if not isinstance(metric, dict) or "value" not in metric or not metric.get("type"):
+            return "needs a type and a value for each metric"
+    return None
+
+
+_RULES: dict[str, Callable[[object], str | None]] = {
+    "license": _texts,
+    "language": _texts,
+    "tags": _text_list,
+    "datasets": _texts,
+    "metrics": _texts,
+    "pipeline_tag": _text,
+    "library_name": _text,
+    "base_model": _models,
+    "base_model_relation": _relation,
+    "model-index": _model_index,
+}
