@@ -175,15 +175,15 @@ def _local_attention(raw: Mapping[str, Any]) -> int:
 
 
 def _count(raw: Mapping[str, Any], key: str, default: int) -> int:
-    value = raw.get(key, default)
-    if type(value) is not int or value < 1:
+    value: object = raw.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{key} is {value!r}, not a whole number above 0")
     return value
 
 
 def _number(raw: Mapping[str, Any], key: str, default: float) -> float:
-    value = raw.get(key, default)
-    if type(value) not in (int, float) or not math.isfinite(value):
+    value: object = raw.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{key} is {value!r}, not a number")
     return float(value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -68,3 +69,20 @@ def warned(name: str, *, expected: str, found: str, mend: str) -> CheckResult:
 def skipped(name: str, *, expected: str, reason: str) -> CheckResult:
     """A check that could not be asked, and why."""
     return CheckResult(name, "skip", expected, reason)
+
+
+def graded(publishable: bool, name: str, *, expected: str, found: str, mend: str) -> CheckResult:
+    """A fault in what would be published, and a remark on what a trainer is still to leave behind.
+
+    A folder with ``trainer_state.json`` is a trainer's own; `mbrelease release` mends such faults
+    on the way, so there they only warn.
+    """
+    status: Status = "fail" if publishable else "warn"
+    return CheckResult(name, status, expected, found, mend)
+
+
+def shortened(names: Iterable[str], shown: int = 3) -> str:
+    """The first few of many names, and how many more there are."""
+    listed = list(names)
+    more = len(listed) - shown
+    return ", ".join(listed[:shown]) + (f" and {more} more" if more > 0 else "")
