@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,8 +34,12 @@ def connect(endpoint: str | None = None, token: str | None = None) -> HfApi:
     """
     from huggingface_hub import HfApi
 
+    # The client reads HF_ENDPOINT when it is imported, which may have been long ago.
     api = HfApi(
-        endpoint=endpoint, token=token, library_name="mbrelease", library_version=__version__
+        endpoint=endpoint or os.environ.get("HF_ENDPOINT") or None,
+        token=token,
+        library_name="mbrelease",
+        library_version=__version__,
     )
     api.endpoint = api.endpoint.rstrip("/")
     if urlsplit(api.endpoint).scheme not in {"http", "https"}:

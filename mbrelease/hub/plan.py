@@ -175,15 +175,18 @@ def _ask(
     if rights.user is None:
         # Without an account every further question would get the same answer.
         return _State(None, None, ())
-    remote, notes = None, []
+    remote: Remote | None = None
+    notes: list[str] = []
     try:
         remote = read_remote(api, repo_id, revision)
         problems.extend(_remote_problems(repo_id, remote, revision, create_pr))
+        if rights.is_stranger:
+            notes.extend(_strange(rights.user, repo_id, remote, problems))
     except UserError as error:
         problems.append(Problem.of(error))
     if readme is not None:
         try:
-            notes = _validate_metadata(api, repo_id, readme)
+            notes.extend(_validate_metadata(api, repo_id, readme))
         except UserError as error:
             problems.append(Problem.of(error))
     return _State(rights.user, remote, tuple(notes))
@@ -222,6 +225,19 @@ def _remote_problems(
     elif remote.repo_id != repo_id:
         mend = did_you_mean(repo_id, [remote.repo_id]) or f"it is {remote.repo_id} now"
         yield Problem(f"{repo_id} is known to the Hub as {remote.repo_id}", mend)
+
+
+def _strange(
+    user: str, repo_id: str, remote: Remote | None, problems: list[Problem]
+) -> Iterable[str]:
+    """A stranger to the namespace cannot write to what is there; a new one may yet be made."""
+    namespace = repo_id.partition("/")[0]
+    told = f"{user} is not a member of '{namespace}'"
+    if remote is None:
+        yield f"{told}; the Hub may refuse to make {repo_id}"
+    else:
+        mend = f"join it, push to {user}/…, or propose the change with --pr"
+        problems.append(Problem(told, mend))
 
 
 def _tag_problems(remote: Remote, tag: str, *, has_changes: bool) -> Iterable[Problem]:

@@ -19,6 +19,12 @@ class Rights:
 
     user: str | None
     problems: tuple[Problem, ...]
+    is_stranger: bool = False
+    """Whether the Hub does not count the account among the namespace's members.
+
+    For a repository that exists this is a no; a Hub that makes namespaces on the way (such as a
+    rehearsal) counts members only after the first push.
+    """
 
 
 def read_rights(api: HfApi, repo_id: str, *, create_pr: bool) -> Rights:
@@ -35,22 +41,21 @@ def read_rights(api: HfApi, repo_id: str, *, create_pr: bool) -> Rights:
     except UserError as error:
         return Rights(None, (Problem.of(error),))
     user = str(account.get("name", ""))
-    return Rights(user, tuple(_lacks(account, user, repo_id, create_pr)))
+    if create_pr:
+        return Rights(user, ())
+    namespace = repo_id.partition("/")[0]
+    members = {user, *(org.get("name") for org in account.get("orgs") or [])}
+    return Rights(user, tuple(_lacks(account, user, repo_id)), namespace not in members)
 
 
-def _lacks(account: dict[str, Any], user: str, repo_id: str, create_pr: bool) -> list[Problem]:
+def _lacks(account: dict[str, Any], user: str, repo_id: str) -> list[Problem]:
     token = (account.get("auth") or {}).get("accessToken") or {}
     namespace = repo_id.partition("/")[0]
-    if create_pr:
-        return []
     if token.get("role") == "read":
         return [Problem(f"the token of {user} may only read", "use one with the role 'write'")]
-    organizations = {org.get("name"): org for org in account.get("orgs") or []}
-    if namespace != user and namespace not in organizations:
-        mend = f"join it, push to {user}/…, or propose the change with --pr"
-        return [Problem(f"{user} is not a member of '{namespace}'", mend)]
-    if namespace != user and organizations[namespace].get("roleInOrg") == "read":
-        return [Problem(f"{user} may only read in '{namespace}'", "ask for the role 'write'")]
+    for org in account.get("orgs") or []:
+        if org.get("name") == namespace and org.get("roleInOrg") == "read":
+            return [Problem(f"{user} may only read in '{namespace}'", "ask for the role 'write'")]
     if token.get("role") == "fineGrained" and not _granted(token, namespace, repo_id):
         mend = "grant it 'repo.write' there, or use another token"
         return [Problem(f"the fine-grained token of {user} may not write to {repo_id}", mend)]

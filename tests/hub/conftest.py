@@ -1,0 +1,186 @@
+"""A release folder, a rehearsal Hub, the real client, and a proxy that loses answers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+# Not a token of anyone; long enough for the patterns that look for one.
+TOKEN = "hf_" + "Rehearsal" * 4
+
+README = """---
+license: apache-2.0
+language: [en]
+---
+
+# Tiny
+
+A tiny model.
+"""
+
+
+@pytest.fixture(autouse=True)
+def client_talks_to_nobody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The client asks the public Hub for a list of harnesses, and looks for a token at home."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A folder as `mbrelease release` makes it, without torch."""
+    from safetensors.numpy import save_file
+
+    folder = tmp_path / "release"
+    (folder / "figures").mkdir(parents=True)
+    (folder / ".eval_results").mkdir()
+    (folder / "1_Pooling").mkdir()
+    (folder / "README.md").write_text(README)
+    (folder / "LICENSE").write_text("Apache License\n")
+    (folder / "config.json").write_text(json.dumps({"model_type": "modernbert"}))
+    (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0"}))
+    (folder / "averaging.json").write_text(json.dumps({"recipe": "uniform"}))
+    (folder / "figures" / "curve.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    (folder / ".eval_results" / "dev.yaml").write_text("- task: x\n")
+    (folder / "1_Pooling" / "config.json").write_text("{}")
+    weights = np.arange(4096, dtype=np.float32)
+    save_file({"a": weights}, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture
+def hub_url(tmp_path: Path) -> Iterator[str]:
+    """A rehearsal Hub of one's own on loopback."""
+    from mbrelease.hub.rehearsal.server import running
+
+    with running(tmp_path / "hub") as url:
+        yield url
+
+
+@pytest.fixture
+def api(hub_url: str):
+    """The real client."""
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=hub_url, token=TOKEN)
+
+
+Tamper = Callable[[str, str, int, bytes], tuple[int, bytes] | None]
+
+
+@dataclass
+class Proxy:
+    """A Hub behind a proxy that may lose or change an answer after the Hub has given it.
+
+    ``tamper(method, path, status, body)`` returns what the client gets, or ``None`` for a cut
+    connection; ``refuse(method, path)`` says which requests never reach the Hub.
+    """
+
+    url: str
+    upstream: str
+    log: list[tuple[str, str, int]] = field(default_factory=list)
+    """(method, path, bytes of the request's body)"""
+    tamper: Tamper = lambda method, path, status, body: (status, body)
+    refuse: Callable[[str, str], bool] = lambda method, path: False
+
+    def count(self, method: str, part: str) -> int:
+        """How many requests had ``part`` in their path."""
+        return sum(1 for m, path, _ in self.log if m == method and part in path)
+
+    def bytes_sent(self, method: str, part: str) -> int:
+        """The bytes that the client sent in them."""
+        return sum(size for m, path, size in self.log if m == method and part in path)
+
+
+@pytest.fixture
+def proxy(hub_url: str) -> Iterator[Proxy]:
+    """A proxy in front of the rehearsal Hub, over real TCP."""
+    state = Proxy("", hub_url)
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.read_body()
+            state.log.append((self.command, self.path, len(body)))
+            self.close_connection = True
+            if state.refuse(self.command, self.path):
+                return
+            status, headers, content = self.forward(body)
+            answer = state.tamper(self.command, self.path, status, content)
+            if answer is None:
+                return
+            self.send_response(answer[0])
+            for name, value in headers:
+                lengths = {"content-length", "transfer-encoding", "connection"}
+                if name.lower() not in lengths:
+                    self.send_header(name, value)
+            length = dict((k.lower(), v) for k, v in headers).get("content-length")
+            is_head = self.command == "HEAD"
+            self.send_header("Content-Length", str(length if is_head else len(answer[1])))
+            self.end_headers()
+            if not is_head:
+                self.wfile.write(answer[1])
+
+        do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = answer
+
+        def read_body(self) -> bytes:
+            if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+
+        def forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+            address = urlsplit(state.upstream)
+            assert address.hostname
+            connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
+            headers = {
+                name: value
+                for name, value in self.headers.items()
+                if name.lower() not in {"transfer-encoding", "connection", "content-length"}
+            }
+            headers["Content-Length"] = str(len(body))
+            try:
+                connection.request(self.command, self.path, body, headers)
+                response = connection.getresponse()
+                return response.status, response.getheaders(), response.read()
+            finally:
+                connection.close()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def cut_api(proxy: Proxy):
+    """The real client behind the proxy."""
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=proxy.url, token=TOKEN)
