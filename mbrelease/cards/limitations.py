@@ -1,0 +1,93 @@
+"""What a user should not count on: the author's own words, and what follows from the facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mbrelease.cards.choice import Choice
+from mbrelease.cards.languages import language_name
+from mbrelease.cards.numbers import count_text, join_words
+from mbrelease.cards.scores import Evaluation
+from mbrelease.cards.training import Training
+from mbrelease.cards.weights import Average, Sizes
+
+# Below this many examples an interval of a rate is wider than ± 0.03 at its middle.
+FEW_EXAMPLES = 1000
+# Fewer runs of a probe than this say nothing about how much its seed matters.
+FEW_SEEDS = 3
+
+
+def limitations(
+    author: Sequence[str],
+    *,
+    sizes: Sizes,
+    languages: Sequence[str],
+    training: Training,
+    average: Average | None,
+    choice: Choice | None,
+    evaluation: Evaluation | None,
+) -> tuple[str, ...]:
+    """The author's limitations first, then those that follow from the facts."""
+    derived = [
+        *_context(sizes, training, evaluation),
+        *_languages(languages),
+        *_average(average),
+        *_measurement(choice, evaluation),
+        "The model is an encoder: it fills masks and represents text, and does not write text.",
+    ]
+    return (*author, *derived)
+
+
+def _context(sizes: Sizes, training: Training, evaluation: Evaluation | None) -> Iterator[str]:
+    accepted, trained = sizes.context, training.longest_context
+    measured = max((row.task.max_length for row in evaluation.rows), default=0) if evaluation else 0
+    if accepted and trained and trained < accepted:
+        yield (
+            f"It was trained here on sequences of up to {count_text(trained)} tokens, while its "
+            f"configuration accepts {count_text(accepted)}: longer texts are untested ground."
+        )
+    elif accepted and measured and measured < accepted:
+        yield (
+            f"Texts were cut at {count_text(measured)} tokens for the evaluation; up to the "
+            f"{count_text(accepted)} that the configuration accepts, nothing was measured."
+        )
+
+
+def _languages(languages: Sequence[str]) -> Iterator[str]:
+    if not languages or "multilingual" in languages:
+        return
+    names = join_words([language_name(code) for code in languages])
+    yield f"It is meant for {names}; other languages were neither trained for nor measured."
+
+
+def _average(average: Average | None) -> Iterator[str]:
+    if average is not None:
+        yield (
+            "The weights are an average of checkpoints. No optimizer state belongs to them, so "
+            "the original training cannot be resumed from here as if it had never stopped."
+        )
+
+
+def _measurement(choice: Choice | None, evaluation: Evaluation | None) -> Iterator[str]:
+    if evaluation is None:
+        yield "Nothing was measured for this card: how well the model does is not known here."
+        return
+    if evaluation.reported_where_chosen:
+        yield (
+            f"The numbers above come from the {evaluation.selection_split} split, which also "
+            "chose the weights. The winner of a contest looks a little better there than it is."
+        )
+    few = {row.record.n_examples for row in evaluation.rows if row.record.n_examples < FEW_EXAMPLES}
+    if few:
+        yield (
+            f"Some results rest on few examples ({count_text(min(few))} in the smallest set), so "
+            "small differences are within noise; see the intervals."
+        )
+    if choice is not None and choice.intervals_overlap:
+        yield (
+            f"On {choice.primary}, the interval of the chosen weights overlaps with those of other "
+            "candidates: another draw of examples could have chosen another one."
+        )
+    probes = [row.record for row in evaluation.rows if row.task.type == "classification"]
+    if any(len(record.experiments) < FEW_SEEDS for record in probes):
+        yield f"Probes ran with fewer than {FEW_SEEDS} seeds: seed variance is not estimated."

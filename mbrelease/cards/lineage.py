@@ -1,0 +1,202 @@
+"""Where a variant comes from: its published ancestors, the versions before and after, the tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from mbrelease.cards.escape import markdown, one_line
+from mbrelease.registry.lineage import TreeLine, ancestors, children, tree
+from mbrelease.registry.schema import HUB_RELATION, REPO_ID, Registry, Relation
+
+HUB_PAGES = "https://huggingface.co"
+
+# "made by … X"
+RELATION_PHRASES: dict[str, str] = {
+    "continued-pretraining": "continued pretraining of",
+    "fine-tuning": "fine-tuning",
+    "averaging": "averaging weights of",
+    "merging": "merging",
+    "distillation": "distillation from",
+    "quantization": "quantizing",
+    "adapter": "training an adapter for",
+    "context-extension": "extending the context of",
+    "weight-initialization": "training from weights taken from",
+}
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A direct parent and how the variant was made from it."""
+
+    name: str
+    repo: str | None
+    relation: str
+    phrase: str
+    link: Markup
+
+
+@dataclass(frozen=True)
+class Version:
+    """Another version of the same model."""
+
+    name: str
+    link: Markup
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What is known about the family of one variant."""
+
+    known: bool
+    """False for a plain folder, of which no registry speaks."""
+    parents: tuple[Parent, ...]
+    supersedes: Version | None
+    superseded_by: tuple[Version, ...]
+    tree: str
+    """As text, one variant a line; empty where the variant stands alone."""
+    base_models: tuple[str, ...]
+    """Repo ids of the nearest published ancestors."""
+    hub_relation: str | None
+    """``finetune``, ``merge``, ``quantized`` or ``adapter``; ``None`` without a published one."""
+    new_version: str | None
+    """The repo id of the published variant that supersedes this one."""
+
+
+UNKNOWN = Lineage(False, (), None, (), "", (), None, None)
+
+
+def read_lineage(registry: Registry, variant: str) -> Lineage:
+    """The lineage of ``variant`` (a resolved name)."""
+    entry = registry.variants[variant]
+    later = [name for name, other in registry.variants.items() if other.supersedes == variant]
+    base_models, relation = published_bases(registry, variant)
+    repos = [registry.variants[name].repo for name in later]
+    return Lineage(
+        known=True,
+        parents=tuple(
+            Parent(
+                parent.variant,
+                _repo(registry, parent.variant),
+                parent.relation,
+                RELATION_PHRASES[parent.relation],
+                variant_link(registry, parent.variant),
+            )
+            for parent in entry.parents
+        ),
+        supersedes=_version(registry, entry.supersedes) if entry.supersedes else None,
+        superseded_by=tuple(_version(registry, name) for name in later),
+        tree=tree_text(registry, variant),
+        base_models=base_models,
+        hub_relation=relation,
+        new_version=next((repo for repo in repos if repo), None),
+    )
+
+
+def published_bases(registry: Registry, variant: str) -> tuple[tuple[str, ...], str | None]:
+    """The nearest published ancestors and the Hub's word for how the variant relates to them.
+
+    An unpublished parent is passed over for its own parents. A mean of several published models
+    is a merge; a mean of checkpoints of one run descends from one model, and is a finetune of it.
+    """
+    found: dict[str, str] = {}
+    for repo, relations in _climb(registry, variant):
+        # A step that changes the kind of thing (a quantization, an adapter) tells more than
+        # the finetuning before or after it.
+        hub = [HUB_RELATION[relation] for relation in relations]
+        found.setdefault(repo, next((word for word in hub if word != "finetune"), "finetune"))
+    if not found:
+        return (), None
+    own = {parent.relation for parent in registry.variants[variant].parents}
+    averaged = len(found) > 1 and "averaging" in own
+    return tuple(found), "merge" if averaged else next(iter(found.values()))
+
+
+def tree_text(registry: Registry, variant: str) -> str:
+    """The ancestors, the children and the other versions of ``variant`` as a tree.
+
+    A variant with several parents stands below each of them. Empty for one that stands alone.
+    """
+    shown = _family(registry, variant)
+    if shown == {variant}:
+        return ""
+    part = registry.model_copy(
+        update={
+            "variants": {
+                name: entry.model_copy(
+                    update={"parents": [p for p in entry.parents if p.variant in shown]}
+                )
+                for name, entry in registry.variants.items()
+                if name in shown
+            }
+        }
+    )
+    return "\n".join(_tree_line(registry, line, variant) for line in tree(part))
+
+
+def repo_link(repo: str, kind: Literal["", "datasets/"] = "") -> Markup:
+    """A link to the page of a model or a data set, or just the words where they are no repo id."""
+    if not re.fullmatch(REPO_ID, repo) or "/" not in repo:
+        return markdown(repo)
+    return Markup(f"[{markdown(repo)}]({HUB_PAGES}/{kind}{quote(repo)})")  # noqa: S704
+
+
+def variant_link(registry: Registry, name: str) -> Markup:
+    """A link to a variant's page, or its name where it is not published."""
+    repo = _repo(registry, name)
+    return repo_link(repo) if repo else markdown(name)
+
+
+def _climb(registry: Registry, variant: str) -> Iterator[tuple[str, tuple[Relation, ...]]]:
+    """The nearest published ancestors, each with the relations on the way to it."""
+    waiting: list[tuple[str, tuple[Relation, ...]]] = [(variant, ())]
+    seen = {variant}
+    while waiting:
+        name, relations = waiting.pop(0)
+        for parent in registry.variants[name].parents:
+            if parent.variant in seen:
+                continue
+            seen.add(parent.variant)
+            path = (*relations, parent.relation)
+            repo = registry.variants[parent.variant].repo
+            if repo:
+                yield repo, path
+            else:
+                waiting.append((parent.variant, path))
+
+
+def _family(registry: Registry, variant: str) -> set[str]:
+    """The variant, its other versions, the ancestors of both, and the variant's children."""
+    versions, found = {variant}, {variant}
+    while found:
+        found = {
+            name
+            for name, other in registry.variants.items()
+            if other.supersedes in versions
+            or any(registry.variants[known].supersedes == name for known in versions)
+        } - versions
+        versions |= found
+    above = {parent for name in versions for parent in ancestors(registry, name)}
+    return versions | above | {step.child for step in children(registry)[variant]}
+
+
+def _tree_line(registry: Registry, line: TreeLine, variant: str) -> str:
+    entry = registry.variants[line.name]
+    relation = f" · {line.relation.replace('-', ' ')}" if line.relation else ""
+    repo = f" ({entry.repo})" if entry.repo else ""
+    mark = "  ← this model" if line.name == variant else ""
+    return f"{line.prefix}{one_line(line.name)}{repo}{relation}{mark}"
+
+
+def _version(registry: Registry, name: str) -> Version:
+    return Version(name, variant_link(registry, name))
+
+
+def _repo(registry: Registry, name: str) -> str | None:
+    entry = registry.variants.get(name)
+    return entry.repo if entry else None

@@ -1,0 +1,87 @@
+"""How numbers are written on a card. Nothing is rounded before it comes here.
+
+A metric, its interval and its changes have the same number of decimals: four for losses and
+bits, two for perplexity, three for everything between 0 and 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+from mbrelease.errors import UserError
+from mbrelease.evaluation.metric_names import metric_key
+
+_DECIMALS = {"loss": 4, "bits_per_byte": 4, "perplexity": 2}
+_DECIMALS_OF_RATES = 3
+_UNITS = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"))
+
+
+def decimals(metric: str) -> int:
+    """The decimals of a metric (label, key or ``task/metric``)."""
+    return _DECIMALS.get(metric_key(metric.rsplit("/", 1)[-1]), _DECIMALS_OF_RATES)
+
+
+def metric_text(metric: str, value: float) -> str:
+    """A value of ``metric``, such as ``0.440``.
+
+    Raises:
+        UserError: it is not a finite number, and a card cannot say so in good faith.
+    """
+    if not math.isfinite(value):
+        raise UserError(
+            f"{metric} was measured as {value}, which no card can show",
+            mend="look for what broke the model or the evaluation, then measure again",
+        )
+    return f"{_unsigned_zero(value, decimals(metric)):.{decimals(metric)}f}".replace("-", "−")
+
+
+def interval_text(metric: str, bounds: tuple[float, float]) -> str:
+    """An interval of ``metric``, such as ``[0.420, 0.460]``."""
+    low, high = (metric_text(metric, bound) for bound in bounds)
+    return f"[{low}, {high}]"
+
+
+def change_text(metric: str, change: float) -> str:
+    """A difference of two values, signed: ``+0.161``, ``−0.0960``, ``0.000``."""
+    change = _unsigned_zero(change, decimals(metric))
+    return ("+" if change > 0 else "") + metric_text(metric, change)
+
+
+def count_text(count: int) -> str:
+    """A count with its thousands parted: ``518,531``."""
+    return f"{count:,}"
+
+
+def amount_text(amount: int) -> str:
+    """A large count in words where that loses nothing: ``450 million``, else ``518,531``."""
+    for unit, word in _UNITS:
+        if amount >= unit and amount % (unit // 1000) == 0:
+            return f"{amount / unit:,.3f}".rstrip("0").rstrip(".") + f" {word}"
+    return count_text(amount)
+
+
+def share_text(share: float) -> str:
+    """A share as a percentage: ``60 %``."""
+    return f"{100 * share:.4g} %"
+
+
+def real_text(value: float) -> str:
+    """A setting, such as a learning rate, as a person would write it: ``0.0002``, ``2e-05``."""
+    return f"{value:.6g}"
+
+
+def join_words(words: list[str] | tuple[str, ...], conjunction: str = "and") -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 checkpoint``, ``12 checkpoints``."""
+    return f"{count_text(count)} {noun}" + ("" if count == 1 else "s")
+
+
+def _unsigned_zero(value: float, places: int) -> float:
+    # −0.0000 would claim a direction that the digits do not show.
+    return 0.0 if round(value, places) == 0 else value

@@ -1,0 +1,138 @@
+"""Fill the templates: the shipped ones, or a project's own, one section at a time.
+
+Everything a template prints is escaped for Markdown unless it is Markdown already, so a
+registry's text cannot break a table, open an HTML element or be taken for a template.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+
+from mbrelease.cards import escape, numbers
+from mbrelease.cards.tables import Table
+from mbrelease.errors import UserError
+
+CARD_TEMPLATE = "card.md.j2"
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def shipped_templates() -> Path:
+    """The folder of the templates that come with mbrelease."""
+    inside_the_wheel = _PACKAGE / "templates"
+    return inside_the_wheel if inside_the_wheel.is_dir() else _PACKAGE.parent / "templates"
+
+
+def render(context: Any, own_templates: Path | None) -> str:
+    """The body of a card from ``context``, a frozen dataclass whose fields templates see.
+
+    Args:
+        context: what the templates may speak of.
+        own_templates: a project's folder, whose files go before the shipped ones.
+
+    Raises:
+        UserError: a template does not compile, uses a name that is not there, or fails.
+    """
+    folders = [shipped_templates()]
+    if own_templates is not None and own_templates.is_dir():
+        folders.insert(0, own_templates)
+    environment = _environment(folders)
+    names = {field.name: getattr(context, field.name) for field in dataclasses.fields(context)}
+    return tidy(_fill(environment, names, folders))
+
+
+def tidy(text: str) -> str:
+    """One blank line between blocks, no blanks at line ends, one final newline.
+
+    Fenced blocks stay as they are.
+    """
+    lines: list[str] = []
+    fence = ""
+    for line in text.split("\n"):
+        opening = re.match(r" {0,3}(`{3,})", line)
+        if fence:
+            fence = "" if line.strip() == fence else fence
+            lines.append(line)
+            continue
+        if opening:
+            fence = opening[1]
+        line = line.rstrip(" \t")
+        if line or (lines and lines[-1]):
+            lines.append(line)
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def _environment(folders: list[Path]) -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=jinja2.FileSystemLoader([str(folder) for folder in folders]),
+        undefined=jinja2.StrictUndefined,
+        finalize=_printed,
+        autoescape=False,  # HTML's escapes would be wrong here; finalize writes Markdown's.
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        paragraphs=escape.paragraphs,
+        code=escape.code,
+        fenced=escape.fenced,
+        python=escape.python_string,
+        count=numbers.count_text,
+        amount=numbers.amount_text,
+        words=lambda words: numbers.join_words([str(word) for word in words]),
+    )
+    return environment
+
+
+def _printed(value: Any) -> Any:
+    if isinstance(value, Table):
+        return value.markdown
+    if isinstance(value, Markup | jinja2.Undefined):
+        return value
+    if value is None:
+        raise jinja2.UndefinedError("this value is not known here; ask for it with {% if %} first")
+    return escape.markdown(str(value))
+
+
+def _fill(
+    environment: ImmutableSandboxedEnvironment, names: Mapping[str, Any], folders: list[Path]
+) -> str:
+    try:
+        return environment.get_template(CARD_TEMPLATE).render(**names)
+    except UserError:
+        raise
+    except jinja2.TemplateSyntaxError as error:
+        where = f"{error.filename or error.name}:{error.lineno}"
+        raise UserError(f"{where}: {error.message}", mend="mend the template") from error
+    except jinja2.TemplateNotFound as error:
+        raise UserError(
+            f"{_where(error.__traceback__, folders)}: no template '{error.name}'",
+            mend=f"the shipped ones are in {folders[-1]}",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"a template in {folders[0]} is not UTF-8 text") from error
+    except Exception as error:
+        # A template is a program of its author's: whatever it raises is a fault in it.
+        message = str(error) or type(error).__name__
+        raise UserError(
+            f"{_where(error.__traceback__, folders)}: {message}",
+            mend="mend the template; docs/cards.md lists the names it may use",
+        ) from error
+
+
+def _where(traceback: TracebackType | None, folders: list[Path]) -> str:
+    """``file:line`` of the innermost template frame (Jinja rewrites the frames to say so)."""
+    found = CARD_TEMPLATE
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if any(Path(file).is_relative_to(folder) for folder in folders):
+            found = f"{file}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return found
