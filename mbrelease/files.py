@@ -71,10 +71,11 @@ def read_json(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[IO[bytes]]:
     """Yield a file that becomes ``path`` when the block ends well, and vanishes otherwise.
 
     The bytes go to a temporary file in the same folder, are synced, and the file is renamed.
+    Its permissions are ``mode``, or what the umask leaves.
 
     Raises:
         UserError: the folder cannot be written or the disk is full.
@@ -90,7 +91,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask() if mode is None else mode)
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
@@ -101,9 +102,9 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Write ``data`` as the whole of ``path``, or leave ``path`` as it was."""
-    with atomic_file(path) as file:
+    with atomic_file(path, mode=mode) as file:
         file.write(data)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mbrelease.registry.schema import Parent, Registry
@@ -115,6 +115,20 @@ def tree(registry: Registry, start: str | None = None) -> Iterator[TreeLine]:
         for index, edge in reversed(list(enumerate(below[name]))):
             branch, rest = ("└── ", "    ") if index == last else ("├── ", "│   ")
             stack.append((edge, edge.child, indent + branch, indent + rest))
+
+
+def nested(lines: Iterable[TreeLine]) -> list[dict[str, object]]:
+    """A drawn tree as nested ``{variant, relation, repeated, children}``, for JSON."""
+    top: list[dict[str, object]] = []
+    # The children of the last node at each depth; every level indents by four characters.
+    levels: list[list[dict[str, object]]] = [top]
+    for line in lines:
+        below: list[dict[str, object]] = []
+        node = {"variant": line.name, "relation": line.relation, "repeated": line.repeated}
+        del levels[len(line.prefix) // 4 + 1 :]
+        levels[-1].append({**node, "children": below})
+        levels.append(below)
+    return top
 
 
 def cycles(graph: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:

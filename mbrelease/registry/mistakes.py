@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from mbrelease.errors import UserError
 
@@ -27,6 +28,10 @@ class InvalidRegistry(UserError):
         shown = shown_path(path)
         lines = [f"{shown}:{m.line}:{m.column}: {m.message}" for m in self.mistakes]
         super().__init__("\n".join([lead, *lines] if lead else lines))
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The mistakes for ``--json``."""
+        return [asdict(mistake) for mistake in self.mistakes]
 
 
 def shown_path(path: Path) -> str:

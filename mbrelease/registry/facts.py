@@ -1,0 +1,163 @@
+"""What there is to tell of a variant: in a row of a list, and at length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mbrelease.errors import UserError
+from mbrelease.files import read_json
+from mbrelease.registry.lineage import descendants, steps_to_roots
+from mbrelease.registry.project import Project
+
+LINE_CHARACTERS = 60
+_SCALAR = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A variant in one row."""
+
+    name: str
+    repo: str | None
+    parents: tuple[str, ...]
+    state: str
+    """``released``, ``planned``, or ``unknown`` where nothing tells."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {**asdict(self), "parents": list(self.parents)}
+
+
+def summaries(project: Project) -> list[Summary]:
+    """A row for each variant, in the order of the registry."""
+    published = published_repos(project)
+    return [
+        Summary(
+            name,
+            variant.repo,
+            tuple(parent.variant for parent in variant.parents),
+            _state(project, name, published),
+        )
+        for name, variant in project.registry.variants.items()
+    ]
+
+
+def published_repos(project: Project) -> frozenset[str]:
+    """The repo ids that receipts beside the registry speak of, in lower case."""
+    found = set()
+    for path in sorted(project.receipts.rglob("*.json")) if project.receipts.is_dir() else []:
+        try:
+            receipt = read_json(path)
+        except UserError:
+            continue  # a broken receipt proves no publication; `push` tells of it
+        if isinstance(receipt, dict) and isinstance(receipt.get("repo_id"), str):
+            found.add(receipt["repo_id"].casefold())
+    return frozenset(found)
+
+
+def _state(project: Project, name: str, published: frozenset[str]) -> str:
+    variant = project.registry.variants[name]
+    if variant.released or (variant.repo or "").casefold() in published:
+        return "released"
+    # Without weights or a run to release, and no word about it, nothing is known to be planned.
+    known = variant.released is False or variant.run or variant.weights
+    return "planned" if known else "unknown"
+
+
+def details(project: Project, name: str) -> dict[str, Any]:
+    """All that the registry and the files beside it tell of ``name``, ready for JSON."""
+    registry = project.registry
+    variant = registry.variants[name]
+    entry = variant.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    entry.setdefault("license", registry.defaults.license)
+    entry.setdefault("languages", registry.defaults.languages or None)
+    return {
+        "variant": name,
+        "state": _state(project, name, published_repos(project)),
+        "aliases": [alias for alias, target in registry.aliases.items() if target == name],
+        "superseded_by": [n for n, v in registry.variants.items() if v.supersedes == name],
+        **{key: value for key, value in entry.items() if value is not None},
+        "lineage": [asdict(step) for step in steps_to_roots(registry, name)],
+        "descendants": descendants(registry, name),
+        "files": _files(project, name),
+    }
+
+
+def _files(project: Project, name: str) -> dict[str, dict[str, Any]]:
+    """Where the files of a variant lie, or will lie."""
+    variant = project.registry.variants[name]
+    places = {
+        "run": project.path(variant.run) if variant.run else None,
+        "weights": project.path(variant.weights) if variant.weights else None,
+        "decision": project.decision(name),
+        "release": project.release(name),
+    }
+    return {
+        what: {"path": _relative(project, path), "exists": path.exists()}
+        for what, path in places.items()
+        if path is not None
+    }
+
+
+def _relative(project: Project, path: Any) -> str:
+    return str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)
+
+
+def details_text(answer: dict[str, Any]) -> str:
+    """``details`` for people: a line a fact, empty things left out."""
+    lines = [answer["variant"]]
+    told = {"variant", "released", "lineage", "descendants", "files", "card", "parents"}
+    for key, value in answer.items():
+        if key not in told and value not in ([], {}):
+            lines += _lines(key, value, "  ")
+    lines += _lines("card", answer["card"], "  ") if "card" in answer else []
+    for step in answer["lineage"]:
+        lines.append(f"  lineage: {step['child']} ← {step['parent']} ({step['relation']})")
+    if answer["descendants"]:
+        lines.append(f"  descendants: {', '.join(answer['descendants'])}")
+    for what, place in answer["files"].items():
+        lines.append(f"  {what}: {place['path']}{'' if place['exists'] else ' (not there yet)'}")
+    return "\n".join(lines)
+
+
+def _lines(key: str, value: Any, margin: str) -> Iterator[str]:
+    """A fact as lines: scalars on one, mappings and lists of mappings below one another."""
+    label = key.replace("_", " ")
+    if isinstance(value, dict):
+        yield f"{margin}{label}:"
+        for inner, item in value.items():
+            yield from _lines(inner, item, margin + "  ")
+    elif isinstance(value, list) and any(not isinstance(item, _SCALAR) for item in value):
+        yield f"{margin}{label}:"
+        for item in value:
+            yield f"{margin}  - {'; '.join(_pairs(item))}"
+    elif isinstance(value, list) and sum(map(len, map(_scalar, value))) > LINE_CHARACTERS:
+        yield f"{margin}{label}:"
+        yield from (f"{margin}  - {_scalar(item)}" for item in value)
+    elif isinstance(value, list):
+        yield f"{margin}{label}: {', '.join(map(_scalar, value))}"
+    elif isinstance(value, str) and "\n" in value.strip():
+        yield f"{margin}{label}:"
+        yield from (f"{margin}  {line}" for line in value.strip().splitlines())
+    else:
+        yield f"{margin}{label}: {_scalar(value)}"
+
+
+def _pairs(item: Any) -> Iterator[str]:
+    if not isinstance(item, dict):
+        yield _scalar(item)
+        return
+    for key, value in item.items():
+        text = ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
+        yield text if key == "name" else f"{key.replace('_', ' ')} {text}"
+
+
+def _scalar(value: Any) -> str:
+    """Numbers with their thousands apart, the way token counts are read."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value).strip()
