@@ -32,7 +32,7 @@ from mbrelease.errors import CheckFailed, UserError
 from mbrelease.files import unreadable
 from mbrelease.progress import SILENT, Progress
 
-TILE_ELEMENTS = 1 << 17
+TILE_ELEMENTS = 1 << 16
 """Few enough that a tile and its sum stay in the second-level cache."""
 THREADS = 2
 LARGEST_EXACT_DENOMINATOR = 1 << 24
@@ -204,21 +204,24 @@ class Worker:
         if tile.dtype not in FLOATING:
             self._write(tile, self._equal_bytes(tile))
             return
-        mean = self._anchored_mean(tile) if tile.dtype == "F64" else self._mean(tile)
-        # One sum finds NaN and Inf in any member; whose they are is asked only then.
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspect = not np.isfinite(mean.sum())
-        if suspect and not np.isfinite(mean).all():
-            raise self._not_finite(tile)
-        self._write(tile, encode(mean, tile.dtype).data.cast("B"))
+        # NaN and Inf get a sentence of ours below, not NumPy's warnings.
+        with np.errstate(all="ignore"):
+            mean = self._anchored_mean(tile) if tile.dtype == "F64" else self._mean(tile)
+            # One sum finds NaN and Inf in any member; whose they are is asked only then.
+            if not np.isfinite(mean.sum()) and not np.isfinite(mean).all():
+                raise self._not_finite(tile)
+            data = encode(mean, tile.dtype).data.cast("B")
+        self._write(tile, data)
 
     def _mean(self, tile: Tile) -> Float64s:
         elements = tile.size_bytes // BYTES_PER_ELEMENT[tile.dtype]
         total, scratch = self.sum[:elements], self.scratch[:elements]
         for position, source in enumerate(self.sources):
             values, factor = decode(self._read(tile, source), tile.dtype), self.factors[position]
-            if position == 0:
-                # Not 0 + x: that would turn −0.0 into 0.0.
+            # The first is taken as it is, not added to 0: that would turn −0.0 into 0.0.
+            if position == 0 and factor == 1.0:
+                np.copyto(total, values)
+            elif position == 0:
                 np.multiply(values, factor, out=total, dtype=np.float64)
             elif factor == 1.0:
                 np.add(total, values, out=total)
@@ -235,10 +238,9 @@ class Worker:
         anchor = decode(self._read(tile, self.sources[0]), tile.dtype).copy()
         total[:] = 0
         for source in self.sources[1:]:
-            with np.errstate(invalid="ignore", over="ignore"):
-                np.subtract(decode(self._read(tile, source), tile.dtype), anchor, out=scratch)
-                np.multiply(scratch, float(source.weight), out=scratch)
-                np.add(total, scratch, out=total)
+            np.subtract(decode(self._read(tile, source), tile.dtype), anchor, out=scratch)
+            np.multiply(scratch, float(source.weight), out=scratch)
+            np.add(total, scratch, out=total)
         # Where nothing moved the anchor stays as it is, −0.0 included.
         np.add(anchor, total, out=anchor, where=total != 0)
         return anchor
