@@ -20,6 +20,7 @@ from mbrelease.hub.rehearsal.routes import (
     files,
     lfs,
     models,
+    pages,
     refs,
     tree,
     xet,
@@ -71,6 +72,7 @@ def build(hub: Hub, log: Log | None = None) -> Starlette:
             *xet.ROUTES,
             *lfs.ROUTES,
             *files.ROUTES,
+            *pages.ROUTES,
         ],
         middleware=[
             *([Middleware(RequestLog, log=log)] if log else []),

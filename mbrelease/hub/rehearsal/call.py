@@ -147,7 +147,7 @@ def _endpoint(answer: Answer, *, needs_token: bool) -> Endpoint:
 async def _read(request: Request) -> Call:
     return Call(
         hub=request.app.state.hub,
-        values={name: unquote(value) for name, value in request.path_params.items()},
+        values={name: unquote(str(value)) for name, value in request.path_params.items()},
         query=parse_qs(request.url.query, keep_blank_values=True),
         body=await request.body(),
         content_type=request.headers.get("content-type", ""),

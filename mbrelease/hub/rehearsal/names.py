@@ -12,6 +12,8 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _REFERENCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,199}")
 MAX_PATH_BYTES = 1024
+# Addresses below /api are the Hub's own.
+RESERVED_NAMESPACES = frozenset({"api"})
 
 
 def is_repo_id(repo_id: str) -> bool:
@@ -34,6 +36,8 @@ def checked_repo_id(namespace: str, name: str) -> str:
             " or '.', do not begin or end with '-' or '.', hold no '--' or '..', and the name does"
             " not end with '.git'",
         )
+    if namespace.lower() in RESERVED_NAMESPACES:
+        raise Refused(400, f"The namespace {namespace!r} is reserved")
     return repo_id
 
 

@@ -47,9 +47,8 @@ def _media_type(path: str, is_lfs: bool) -> str:
 
 ROUTES = [
     Route(
-        f"/{{namespace}}/{{name}}/{kind}/{{revision}}/{{path:path}}",
+        "/{namespace}/{name}/resolve/{revision}/{path:path}",
         reads(resolve),
         methods=["GET", "HEAD"],
     )
-    for kind in ("resolve", "raw")
 ]

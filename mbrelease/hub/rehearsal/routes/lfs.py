@@ -77,7 +77,7 @@ def _instruction(call: Call, item: Any) -> dict[str, Any]:
     if call.hub.blobs.size(sha256) == size_bytes:
         return {"oid": sha256, "size": size_bytes}
     signature = _signature(call.hub, sha256, size_bytes)
-    href = f"{call.base_url}/lfs/{sha256}/{size_bytes}?signature={signature}"
+    href = f"{call.base_url}/-/lfs/{sha256}/{size_bytes}?signature={signature}"
     verify_href = f"{call.base_url}/{call.repo_id}.git/info/lfs/objects/verify"
     return {
         "oid": sha256,
@@ -96,5 +96,5 @@ _LFS = "/{namespace}/{name}.git/info/lfs/objects"
 ROUTES = [
     Route(_LFS + "/batch", writes(batch), methods=["POST"]),
     Route(_LFS + "/verify", writes(verify), methods=["POST"]),
-    Route("/lfs/{sha256}/{size:int}", upload, methods=["PUT"]),
+    Route("/-/lfs/{sha256}/{size:int}", upload, methods=["PUT"]),
 ]
