@@ -19,6 +19,7 @@ from mbrelease.cards.lineage import (
     Lineage,
     read_lineage,
     repo_link,
+    source_link,
     variant_link,
 )
 from mbrelease.cards.metadata import front_matter
@@ -84,6 +85,15 @@ class Author:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """A choice that the registry states, where no decision was recorded."""
+
+    step: int | None
+    recipe: str | None
+    note: str | None
+
+
+@dataclass(frozen=True)
 class Source:
     """Where numbers of the card are written down."""
 
@@ -91,6 +101,8 @@ class Source:
     decision: str | None
     """The file, relative to the registry."""
     evidence: Table
+    published: tuple[Markup, ...]
+    """Papers and cards that the facts of the registry were taken from."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +115,7 @@ class CardContext:
     usage: Usage
     training: Training
     choice: Choice | None
+    stated: Stated | None
     evaluation: Evaluation | None
     task_notes: tuple[str, ...]
     """What each task measures, in a sentence."""
@@ -134,7 +147,7 @@ def variant_context(project: Project, name: str) -> CardContext:
         variant,
         entry,
         family=project.registry.family,
-        lineage=read_lineage(project.registry, variant),
+        lineage=read_lineage(project, variant),
         license_id=entry.license or project.registry.defaults.license,
         languages=_languages(project, entry),
         weights=weights,
@@ -146,7 +159,10 @@ def variant_context(project: Project, name: str) -> CardContext:
         context,
         related=tuple(_related(project, related) for related in entry.card.related),
         source=Source(
-            __version__, relative if decision else None, _evidence_table(project, evaluation)
+            __version__,
+            decision=relative if decision else None,
+            evidence=_evidence_table(project, evaluation),
+            published=tuple(source_link(source) for source in entry.sources),
         ),
     )
 
@@ -192,7 +208,7 @@ def _context(
 ) -> CardContext:
     text = entry.card
     measured = sizes(weights.checkpoint, entry.architecture)
-    training = read_training(entry.training, entry.data, weights.run_state)
+    training = read_training(entry, weights.run_state)
     return CardContext(
         model=_model(name, entry, family, license_id, languages, weights, measured),
         lineage=lineage,
@@ -200,6 +216,7 @@ def _context(
         usage=_usage(measured, training, evaluation),
         training=training,
         choice=choice,
+        stated=_stated(entry) if choice is None else None,
         evaluation=evaluation,
         task_notes=task_notes(evaluation) if evaluation else (),
         reported=table([], []),
@@ -208,12 +225,13 @@ def _context(
             sizes=measured,
             languages=languages,
             training=training,
-            average=weights.average,
+            averaged=weights.average is not None
+            or (entry.chosen is not None and entry.chosen.recipe is not None),
             choice=choice,
             evaluation=evaluation,
         ),
         related=(),
-        source=Source(__version__, None, table([], [])),
+        source=Source(__version__, None, table([], []), ()),
         metadata=front_matter(
             _title(name, text),
             license_id=license_id,
@@ -252,6 +270,11 @@ def _model(
     )
 
 
+def _stated(entry: Variant) -> Stated | None:
+    chosen = entry.chosen
+    return Stated(chosen.checkpoint, chosen.recipe, chosen.note) if chosen else None
+
+
 def _title(name: str, text: CardText) -> str:
     return text.title or name
 
@@ -278,6 +301,7 @@ def _sizes_table(measured: Sizes) -> Table:
         ("Layers", measured.layers),
         ("Hidden size", measured.hidden_size),
         ("Attention heads", measured.attention_heads),
+        ("Intermediate size", measured.intermediate_size),
         ("Vocabulary", measured.vocabulary),
         ("Context in the configuration", measured.context),
     ]

@@ -9,7 +9,7 @@ from mbrelease.cards.languages import language_name
 from mbrelease.cards.numbers import count_text, join_words
 from mbrelease.cards.scores import Evaluation
 from mbrelease.cards.training import Training
-from mbrelease.cards.weights import Average, Sizes
+from mbrelease.cards.weights import Sizes
 
 # Below this many examples an interval of a rate is wider than ± 0.03 at its middle.
 FEW_EXAMPLES = 1000
@@ -23,7 +23,7 @@ def limitations(
     sizes: Sizes,
     languages: Sequence[str],
     training: Training,
-    average: Average | None,
+    averaged: bool,
     choice: Choice | None,
     evaluation: Evaluation | None,
 ) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def limitations(
     derived = [
         *_context(sizes, training, evaluation),
         *_languages(languages),
-        *_average(average),
+        *_average(averaged),
         *_measurement(choice, evaluation),
         "The model is an encoder: it fills masks and represents text, and does not write text.",
     ]
@@ -57,11 +57,11 @@ def _languages(languages: Sequence[str]) -> Iterator[str]:
     if not languages or "multilingual" in languages:
         return
     names = join_words([language_name(code) for code in languages])
-    yield f"It is meant for {names}; other languages were neither trained for nor measured."
+    yield f"It is meant for {names}. Other languages were not measured."
 
 
-def _average(average: Average | None) -> Iterator[str]:
-    if average is not None:
+def _average(averaged: bool) -> Iterator[str]:
+    if averaged:
         yield (
             "The weights are an average of checkpoints. No optimizer state belongs to them, so "
             "the original training cannot be resumed from here as if it had never stopped."
@@ -70,7 +70,7 @@ def _average(average: Average | None) -> Iterator[str]:
 
 def _measurement(choice: Choice | None, evaluation: Evaluation | None) -> Iterator[str]:
     if evaluation is None:
-        yield "Nothing was measured for this card: how well the model does is not known here."
+        yield "This card holds no measured results."
         return
     if evaluation.reported_where_chosen:
         yield (

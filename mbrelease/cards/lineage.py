@@ -11,7 +11,9 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from mbrelease.cards.escape import markdown, one_line
+from mbrelease.registry.facts import summaries
 from mbrelease.registry.lineage import TreeLine, ancestors, children, tree
+from mbrelease.registry.project import Project
 from mbrelease.registry.schema import HUB_RELATION, REPO_ID, Registry, Relation
 
 HUB_PAGES = "https://huggingface.co"
@@ -71,18 +73,24 @@ class Lineage:
 UNKNOWN = Lineage(False, (), None, (), "", (), None, None)
 
 
-def read_lineage(registry: Registry, variant: str) -> Lineage:
+def read_lineage(project: Project, variant: str) -> Lineage:
     """The lineage of ``variant`` (a resolved name)."""
+    registry = project.registry
     entry = registry.variants[variant]
-    later = [name for name, other in registry.variants.items() if other.supersedes == variant]
+    released = {summary.name for summary in summaries(project) if summary.state == "released"}
+    # A version that is only planned is nothing to send a reader to.
+    later = [
+        name
+        for name, other in registry.variants.items()
+        if other.supersedes == variant and name in released
+    ]
     base_models, relation = published_bases(registry, variant)
-    repos = [registry.variants[name].repo for name in later]
     return Lineage(
         known=True,
         parents=tuple(
             Parent(
                 parent.variant,
-                _repo(registry, parent.variant),
+                published_repo(registry, parent.variant),
                 parent.relation,
                 RELATION_PHRASES[parent.relation],
                 variant_link(registry, parent.variant),
@@ -94,7 +102,7 @@ def read_lineage(registry: Registry, variant: str) -> Lineage:
         tree=tree_text(registry, variant),
         base_models=base_models,
         hub_relation=relation,
-        new_version=next((repo for repo in repos if repo), None),
+        new_version=next(filter(None, (published_repo(registry, name) for name in later)), None),
     )
 
 
@@ -146,9 +154,19 @@ def repo_link(repo: str, kind: Literal["", "datasets/"] = "") -> Markup:
     return Markup(f"[{markdown(repo)}]({HUB_PAGES}/{kind}{quote(repo)})")  # noqa: S704
 
 
+def published_repo(registry: Registry, name: str) -> str | None:
+    """The repo id of a variant, unless the registry says that it is not released.
+
+    A variant with a repo id and a local copy of its weights is, as a rule, a published model
+    that was downloaded to be measured.
+    """
+    entry = registry.variants[name]
+    return None if entry.released is False else entry.repo
+
+
 def variant_link(registry: Registry, name: str) -> Markup:
     """A link to a variant's page, or its name where it is not published."""
-    repo = _repo(registry, name)
+    repo = published_repo(registry, name)
     return repo_link(repo) if repo else markdown(name)
 
 
@@ -163,7 +181,7 @@ def _climb(registry: Registry, variant: str) -> Iterator[tuple[str, tuple[Relati
                 continue
             seen.add(parent.variant)
             path = (*relations, parent.relation)
-            repo = registry.variants[parent.variant].repo
+            repo = published_repo(registry, parent.variant)
             if repo:
                 yield repo, path
             else:
@@ -193,10 +211,12 @@ def _tree_line(registry: Registry, line: TreeLine, variant: str) -> str:
     return f"{line.prefix}{one_line(line.name)}{repo}{relation}{mark}"
 
 
+def source_link(source: str) -> Markup:
+    """A link to a paper's or a card's page: ``source`` is a URL or a repo id."""
+    if re.fullmatch(r"https?://[^\s<>`\\]+", source):
+        return Markup(f"<{source}>")  # noqa: S704  (nothing in it can end the link)
+    return repo_link(source)
+
+
 def _version(registry: Registry, name: str) -> Version:
     return Version(name, variant_link(registry, name))
-
-
-def _repo(registry: Registry, name: str) -> str | None:
-    entry = registry.variants.get(name)
-    return entry.repo if entry else None

@@ -61,13 +61,13 @@ def amount_text(amount: int) -> str:
 
 
 def share_text(share: float) -> str:
-    """A share as a percentage: ``60 %``."""
-    return f"{100 * share:.4g} %"
+    """A share as a percentage: ``60%``."""
+    return f"{100 * share:.4g}%"
 
 
 def real_text(value: float) -> str:
-    """A setting, such as a learning rate, as a person would write it: ``0.0002``, ``2e-05``."""
-    return f"{value:.6g}"
+    """A setting, such as a learning rate, as a person would write it: ``0.0002``, ``160,000``."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:.6g}"
 
 
 def join_words(words: list[str] | tuple[str, ...], conjunction: str = "and") -> str:

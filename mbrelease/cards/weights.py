@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
@@ -25,6 +25,7 @@ class Sizes:
     layers: int | None = None
     hidden_size: int | None = None
     attention_heads: int | None = None
+    intermediate_size: int | None = None
     context: int | None = None
     vocabulary: int | None = None
 
@@ -132,13 +133,15 @@ def read_average(folder: Path) -> Average | None:
 def sizes(checkpoint: Checkpoint | None, declared: Architecture | None) -> Sizes:
     """The sizes from config and tensors where they are on disk, else as the registry states."""
     if checkpoint is None:
-        return Sizes(**declared.model_dump()) if declared else Sizes()
+        names = [field.name for field in fields(Sizes)]
+        return Sizes(**{name: getattr(declared, name) for name in names}) if declared else Sizes()
     config = checkpoint.config
     return Sizes(
         parameters=sum(header.parameters for header in checkpoint.headers),
         layers=config.num_hidden_layers,
         hidden_size=config.hidden_size,
         attention_heads=config.num_attention_heads,
+        intermediate_size=config.intermediate_size,
         context=config.max_position_embeddings,
         vocabulary=config.vocab_size,
     )
