@@ -31,7 +31,7 @@ def render(text: str, address: Address) -> str:
     parser.add_render_rule("html_inline", _tag)
     parser.add_render_rule("table_open", _table_open)
     parser.add_render_rule("table_close", _table_close)
-    tokens = parser.parse(text)
+    tokens = _without_comments(parser.parse(text))
     _name_headings(tokens)
     for token in tokens:
         _align(token)
@@ -44,6 +44,25 @@ def render(text: str, address: Address) -> str:
 def slug(title: str) -> str:
     """The name of a heading in addresses: ``#how-to-use``."""
     return re.sub(r"[^\w-]+", "-", title.lower()).strip("-") or "section"
+
+
+def _without_comments(tokens: list[Token]) -> list[Token]:
+    """Leave out comments, and paragraphs in which nothing else stands."""
+    kept: list[Token] = []
+    for token in tokens:
+        if token.type == "inline" and token.children:
+            token.children = [each for each in token.children if not _is_comment(each)]
+            if all(each.type == "softbreak" for each in token.children):
+                token.children = []
+        if token.type == "paragraph_close" and not kept[-1].children:
+            del kept[-2:]
+        else:
+            kept.append(token)
+    return kept
+
+
+def _is_comment(token: Token) -> bool:
+    return token.type == "html_inline" and _COMMENT.fullmatch(token.content) is not None
 
 
 def _name_headings(tokens: Sequence[Token]) -> None:
@@ -88,8 +107,6 @@ def _tag(
     renderer: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any
 ) -> str:
     content = tokens[index].content
-    if _COMMENT.fullmatch(content):
-        return ""
     return content if _PLAIN_TAG.fullmatch(content) else escape(content)
 
 
