@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging import ERROR
@@ -101,7 +102,10 @@ def quiet_client() -> Iterator[None]:
         disable_progress_bars()
     session.timeout = http_library().Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Its deprecations, and remarks on the metadata that the plan has shown.
+            warnings.simplefilter("ignore")
+            yield
     finally:
         session.timeout = patience
         if hides_bars:
@@ -158,7 +162,9 @@ def sentence(error: Exception, api: HfApi, repo_id: str) -> UserError | None:
     http = http_library()
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
         # The client wraps what befell one large file.
-        return sentence(error.__cause__, api, repo_id)
+        told = sentence(error.__cause__, api, repo_id)
+        if told is not None:
+            return told
     if isinstance(error, OfflineModeIsEnabled):
         return CheckFailed("the Hub client is offline: HF_HUB_OFFLINE is set", mend="unset it")
     if isinstance(error, LocalTokenNotFoundError):

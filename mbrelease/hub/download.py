@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 PAUSES_SECONDS = (0.5, 2.0, 5.0)
+DOWNLOADS_AT_ONCE = 4
 CHUNK_BYTES = 1 << 20
 
 
@@ -42,19 +44,34 @@ def find_differences(
     Raises:
         CheckFailed: a file could not be read (as opposed to: read, and different).
     """
-    differences = {}
     progress.start("reading back", len(files), "files")
-    for file in files:
-        with sentences(api, repo_id):
-            found = remote_sha256(api, repo_id, commit, file.path)
-        if found is None:
-            differences[file.path] = "is not there"
-        elif found[1] != file.size_bytes:
-            differences[file.path] = f"has {found[1]} bytes, {file.size_bytes} were sent"
-        elif found[0] != file.sha256:
-            differences[file.path] = f"has sha256 {found[0][:12]}…, {file.sha256[:12]}… was sent"
-        progress.advance()
+    pool = ThreadPoolExecutor(DOWNLOADS_AT_ONCE)
+    try:
+        jobs = [
+            (file, pool.submit(remote_sha256, api, repo_id, commit, file.path)) for file in files
+        ]
+        differences = {}
+        for file, job in jobs:
+            with sentences(api, repo_id):
+                fault = _fault(file, job.result())
+            if fault is not None:
+                differences[file.path] = fault
+            progress.advance()
+    finally:
+        # After a failure or Ctrl-C, what has not begun is not begun.
+        pool.shutdown(cancel_futures=True)
     return differences
+
+
+def _fault(file: LocalFile, found: tuple[str, int] | None) -> str | None:
+    if found is None:
+        return "is not there"
+    digest, size = found
+    if size != file.size_bytes:
+        return f"has {size} bytes, {file.size_bytes} were sent"
+    if digest != file.sha256:
+        return f"has sha256 {digest[:12]}…, {file.sha256[:12]}… was sent"
+    return None
 
 
 def remote_sha256(api: HfApi, repo_id: str, commit: str, path: str) -> tuple[str, int] | None:

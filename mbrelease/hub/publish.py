@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -186,17 +185,14 @@ def _commit(
     error: Exception | None = None
     for _ in range(COMMIT_TRIES):
         try:
-            with warnings.catch_warnings():
-                # Remarks on the metadata; the plan has shown them.
-                warnings.simplefilter("ignore")
-                info = api.create_commit(
-                    plan.repo_id,
-                    additions,
-                    commit_message=message,
-                    revision=plan.revision,
-                    create_pr=plan.create_pr,
-                    parent_commit=head,
-                )
+            info = api.create_commit(
+                plan.repo_id,
+                additions,
+                commit_message=message,
+                revision=plan.revision,
+                create_pr=plan.create_pr,
+                parent_commit=head,
+            )
             revision = info.pr_revision or plan.revision
             return Landed(info.oid, head, revision, info.pr_url)
         except Exception as refusal:

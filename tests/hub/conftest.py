@@ -127,7 +127,7 @@ def proxy(hub_url: str) -> Iterator[Proxy]:
                 lengths = {"content-length", "transfer-encoding", "connection"}
                 if name.lower() not in lengths:
                     self.send_header(name, value)
-            length = dict((k.lower(), v) for k, v in headers).get("content-length")
+            length = {k.lower(): v for k, v in headers}.get("content-length")
             is_head = self.command == "HEAD"
             self.send_header("Content-Length", str(length if is_head else len(answer[1])))
             self.end_headers()
