@@ -1,0 +1,134 @@
+"""``mbrelease eval``: measure what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mbrelease.cli.options import json_option, registry_option
+from mbrelease.cli.output import print_json, print_table, progress, talk
+
+if TYPE_CHECKING:
+    from mbrelease.checkpoints.checkpoint import Checkpoint
+    from mbrelease.evaluation.evidence import EvidenceRecord
+    from mbrelease.evaluation.measure import Job
+    from mbrelease.registry.project import Project
+    from mbrelease.registry.schema import AnyTask
+
+
+@click.command("eval")
+@click.argument("targets", nargs=-1, required=True, metavar="VARIANT|PATH…")
+@click.option("--suite", help="The suite of tasks.  [default: the variant's, or the only one]")
+@click.option("--split", type=click.Choice(["dev", "test"]), default="dev", show_default=True)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+)
+@click.option("--plan", "plan_only", is_flag=True, help="List what is missing and stop.")
+@json_option
+@registry_option
+def command(
+    targets: tuple[str, ...],
+    suite: str | None,
+    split: str,
+    device: Any,
+    plan_only: bool,
+    as_json: bool,
+    registry_path: Path | None,
+) -> None:
+    """Measure checkpoints on the tasks of a suite, and keep the score of every example.
+
+    TARGETS are variants of the registry (every checkpoint of their run is measured) or folders.
+    What was measured before, with the same weights, data and settings, is not measured again.
+    """
+    from mbrelease.evaluation.backend import choose_backend
+    from mbrelease.evaluation.measure import plan_jobs, run_jobs, stored
+    from mbrelease.registry.load import load_project
+
+    project = load_project(registry_path)
+    tasks = _tasks(project, targets, suite)
+    checkpoints = [c for target in targets for c in _checkpoints(project, target)]
+    jobs = plan_jobs(
+        checkpoints, tasks, split, backend=choose_backend(device), data_root=project.root
+    )
+    missing = [job for job in jobs if stored(job, project.evidence) is None]
+    talk(f"{len(jobs)} measurements, {len(jobs) - len(missing)} known, {len(missing)} to make")
+    if plan_only:
+        _print_plan(missing, as_json)
+        return
+    with progress() as bar:
+        languages = project.registry.defaults.languages
+        records = run_jobs(jobs, project.evidence, languages=languages, progress=bar)
+    _print_records(jobs, records, as_json)
+
+
+def _tasks(project: Project, targets: tuple[str, ...], suite: str | None) -> list[AnyTask]:
+    from mbrelease.errors import UserError, did_you_mean
+
+    suites = project.registry.suites
+    if suite is None:
+        named = {
+            entry.suite
+            for target in targets
+            if (entry := project.registry.variants.get(target)) and entry.suite
+        } or set(suites)
+        if len(named) != 1:
+            raise UserError(
+                f"which suite? {project.registry_path} has {', '.join(sorted(suites)) or 'none'}",
+                mend="name one with --suite",
+            )
+        suite = named.pop()
+    if suite not in suites:
+        raise UserError(f"no suite '{suite}'", mend=did_you_mean(suite, suites))
+    return suites[suite]
+
+
+def _checkpoints(project: Project, target: str) -> list[Checkpoint]:
+    from mbrelease.checkpoints.discover import discover
+    from mbrelease.evaluation.candidates import released_checkpoint, run_checkpoints
+
+    if target not in project.registry.variants and Path(target).is_dir():
+        return discover(Path(target))
+    name = project.resolve_name(target)
+    if project.variant(name).weights is None and project.variant(name).run is not None:
+        return run_checkpoints(project, name)
+    return [released_checkpoint(project, name)]
+
+
+def _print_plan(jobs: list[Job], as_json: bool) -> None:
+    if as_json:
+        print_json(
+            [
+                {"checkpoint": str(j.checkpoint.path), "task": j.task.name, "split": j.split,
+                 "key": j.provenance.key}
+                for j in jobs
+            ]
+        )  # fmt: skip
+    elif jobs:
+        print_table(
+            ["checkpoint", "task", "split"],
+            [[job.checkpoint.name, job.task.name, job.split] for job in jobs],
+        )
+
+
+def _print_records(jobs: list[Job], records: list[EvidenceRecord], as_json: bool) -> None:
+    from mbrelease.evaluation.metric_names import metric_key
+
+    if as_json:
+        print_json(
+            [
+                {"checkpoint": str(job.checkpoint.path), "task": record.task_name,
+                 **record.score_entry()}
+                for job, record in zip(jobs, records, strict=True)
+            ]
+        )  # fmt: skip
+        return
+    by_checkpoint: dict[Path, list[str]] = {}
+    columns = {}
+    for job, record in zip(jobs, records, strict=True):
+        metric = job.task.main_metric
+        columns[job.task.name] = f">{job.task.name}\n{metric}"
+        value = f"{record.metrics[metric_key(metric)]:.4f}"
+        by_checkpoint.setdefault(job.checkpoint.path, [job.checkpoint.name]).append(value)
+    print_table(["checkpoint", *columns.values()], list(by_checkpoint.values()))

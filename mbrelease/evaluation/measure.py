@@ -1,0 +1,171 @@
+"""Measure what is missing: one job a checkpoint and task, never twice."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from mbrelease.checkpoints.checkpoint import Checkpoint
+from mbrelease.errors import UserError
+from mbrelease.evaluation.backend import Backend
+from mbrelease.evaluation.dataset import data_sha256, read_dataset
+from mbrelease.evaluation.encoder import Encoder
+from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, find_record, write_record
+from mbrelease.evaluation.metric_names import metric_key
+from mbrelease.evaluation.tasks import TASKS
+from mbrelease.evaluation.tasks.outcome import Outcome
+from mbrelease.files import sha256_json
+from mbrelease.progress import SILENT, Progress
+from mbrelease.registry.schema import AnyTask
+
+# Packages whose version can change a number in the last digits.
+SOFTWARE = ("torch", "transformers", "tokenizers", "scikit-learn", "numpy")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement to make. ``data`` maps each split that is read to its file."""
+
+    checkpoint: Checkpoint
+    task: AnyTask
+    split: str
+    data: dict[str, Path]
+    provenance: Provenance
+
+
+def plan_jobs(
+    checkpoints: Iterable[Checkpoint],
+    tasks: Sequence[AnyTask],
+    split: str,
+    *,
+    backend: Backend,
+    data_root: Path,
+) -> list[Job]:
+    """The jobs that cover ``checkpoints`` × ``tasks`` on ``split``; needs no torch.
+
+    Tasks without a file for the split are left out.
+
+    Raises:
+        UserError: a data file is missing.
+    """
+    known: dict[str, tuple[dict[str, Path], str]] = {}
+    for task in tasks:
+        if task.data.path(split) is not None:
+            files = _data_files(task, split, data_root)
+            known[task.name] = files, data_sha256(list(files.values()))
+    return [
+        Job(checkpoint, task, split, files, _provenance(checkpoint, task, data_hash, backend))
+        for checkpoint in checkpoints
+        for task in tasks
+        if task.name in known
+        for files, data_hash in [known[task.name]]
+    ]
+
+
+def stored(job: Job, evidence: Path) -> EvidenceRecord | None:
+    """The record of ``job``, if it was measured before."""
+    weights = job.checkpoint.weights_sha256
+    return find_record(evidence, weights, job.task.name, job.split, job.provenance.key)
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    evidence: Path,
+    *,
+    languages: Sequence[str] = (),
+    progress: Progress = SILENT,
+) -> list[EvidenceRecord]:
+    """Measure each job that has no record yet; a model is loaded once for all its jobs.
+
+    Each record is written as soon as it is measured, so an interruption loses one at most.
+
+    Returns:
+        The record of every job, in the order given.
+    """
+    records: list[EvidenceRecord] = []
+    encoder: Encoder | None = None
+    for job in jobs:
+        record = stored(job, evidence)
+        if record is None:
+            backend = Backend(job.provenance.attn, job.provenance.dtype, job.provenance.device)
+            if encoder is None or encoder.checkpoint is not job.checkpoint:
+                encoder = Encoder(job.checkpoint, backend)
+            record = _measure(job, encoder, evidence, languages, progress)
+            progress.note(f"measured {job.checkpoint.name} · {describe(record, job.task)}")
+        records.append(record)
+    return records
+
+
+def describe(record: EvidenceRecord, task: AnyTask) -> str:
+    """A record in a few words: ``title-abstract dev: recall@1 0.146 (n = 492)``."""
+    value = record.metrics[metric_key(task.main_metric)]
+    return (
+        f"{record.task_name} {record.split}: {task.main_metric} {value:.4f} "
+        f"(n = {record.n_examples})"
+    )
+
+
+def _measure(
+    job: Job, encoder: Encoder, evidence: Path, languages: Sequence[str], progress: Progress
+) -> EvidenceRecord:
+    import pyarrow as pa
+
+    data = {split: read_dataset(path) for split, path in job.data.items()}
+    started = time.monotonic()
+    outcome: Outcome = TASKS[job.task.type].measure(job.task, data, job.split, encoder, progress)
+    record = EvidenceRecord(
+        task_name=job.task.name,
+        split=job.split,
+        main_score=outcome.metrics[metric_key(job.task.main_metric)],
+        metrics=outcome.metrics,
+        n_examples=outcome.n_examples,
+        ci95=outcome.ci95,
+        experiments=outcome.experiments,
+        counts=outcome.counts,
+        provenance=job.provenance,
+        languages=tuple(languages),
+        evaluation_time_seconds=round(time.monotonic() - started, 3),
+    )
+    return write_record(evidence, record, pa.table(dict(outcome.examples)))
+
+
+def _data_files(task: AnyTask, split: str, root: Path) -> dict[str, Path]:
+    splits = ("train", split) if task.type == "classification" else (split,)
+    files = {}
+    for name in splits:
+        relative = task.data.path(name)
+        if relative is None:
+            raise UserError(f"task '{task.name}' names no {name} file", mend=f"add data.{name}")
+        files[name] = root / relative
+    return files
+
+
+def _provenance(
+    checkpoint: Checkpoint, task: AnyTask, data_hash: str, backend: Backend
+) -> Provenance:
+    return Provenance(
+        weights_sha256=checkpoint.weights_sha256,
+        tokenizer_sha256=checkpoint.tokenizer_sha256,
+        config_sha256=checkpoint.config.sha256,
+        data_sha256=data_hash,
+        task_sha256=sha256_json(task.model_dump(mode="json", exclude={"name", "data"})),
+        attn=backend.attn,
+        dtype=backend.dtype,
+        device=backend.device,
+        code_version=TASKS[task.type].CODE_VERSION,
+        software=_software(),
+    )
+
+
+def _software() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in SOFTWARE:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

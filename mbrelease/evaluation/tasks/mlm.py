@@ -1,0 +1,83 @@
+"""Masked language modelling on held-out text.
+
+Which tokens are masked follows from the seed and the text alone, so every checkpoint with the
+same tokenizer is asked the same, whatever the batch size or the order. Every chosen token is
+replaced by the mask token (the Trainer's collator leaves a tenth as they are and swaps another
+tenth, so its ``eval_loss`` is a little lower).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbrelease.errors import UserError
+from mbrelease.evaluation.dataset import Dataset
+from mbrelease.evaluation.encoder import Encoder, Tokens
+from mbrelease.evaluation.metrics import mlm_metrics
+from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
+from mbrelease.progress import SILENT, Progress
+from mbrelease.registry.schema import MlmTask
+
+CODE_VERSION = 1
+
+
+def measure(
+    task: MlmTask,
+    data: Mapping[str, Dataset],
+    split: str,
+    encoder: Encoder,
+    progress: Progress = SILENT,
+) -> Outcome:
+    """Loss, accuracy, perplexity and bits a byte of the masked tokens of ``split``.
+
+    Documents in which no token was chosen are left out and counted as ``unmasked``.
+
+    Raises:
+        UserError: no token of any document was chosen.
+    """
+    dataset = data[split]
+    texts = dataset.texts(task.text)
+    tokens = encoder.tokens(texts, task.max_length)
+    chosen = [
+        choose_masked(text, token, task.seed, task.mask_rate)
+        for text, token in zip(texts, tokens, strict=True)
+    ]
+    kept = [row for row, positions in enumerate(chosen) if positions.any()]
+    if not kept:
+        raise UserError(f"{dataset.path}: no token of any document was masked")
+    scores = encoder.score_masked(
+        [np.where(chosen[row], encoder.tokenizer.mask_id, tokens[row].ids) for row in kept],
+        [np.where(chosen[row], tokens[row].ids, -100) for row in kept],
+        progress=progress,
+    )
+    size = [_masked_bytes(texts[row], tokens[row], chosen[row]) for row in kept]
+    examples: dict[str, NDArray[np.generic]] = {
+        "id": np.asarray([dataset.ids[row] for row in kept]),
+        "nll_sum": np.asarray([score.nll_sum for score in scores]),
+        "n_tokens": np.asarray([int(chosen[row].sum()) for row in kept]),
+        "n_correct": np.asarray([score.n_correct for score in scores]),
+        "n_bytes": np.asarray(size),
+    }
+    metrics, ci95 = point_and_interval(lambda weights: mlm_metrics(examples, weights), len(kept))
+    counts = {
+        "truncated": sum(token.truncated for token in tokens),
+        "unmasked": len(texts) - len(kept),
+        "masked_tokens": int(examples["n_tokens"].sum()),
+    }
+    return Outcome(metrics, ci95, len(kept), examples, counts)
+
+
+def choose_masked(text: str, tokens: Tokens, seed: int, rate: float) -> NDArray[np.bool_]:
+    """Which tokens are masked, shape (tokens,): each with probability ``rate``, never special."""
+    digest = hashlib.sha256(f"{seed}\0{text}".encode()).digest()
+    generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+    return (generator.random(len(tokens.ids)) < rate) & ~tokens.is_special
+
+
+def _masked_bytes(text: str, tokens: Tokens, chosen: NDArray[np.bool_]) -> int:
+    spans = (span for span, masked in zip(tokens.spans, chosen, strict=True) if masked)
+    return sum(len(text[start:end].encode()) for start, end in spans)
