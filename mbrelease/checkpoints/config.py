@@ -121,10 +121,9 @@ def regular_interval(layer_types: Sequence[str]) -> int | None:
 
     Three, ModernBERT's own, is preferred where several do (a model of one layer).
     """
-    for every in (3, *range(1, len(layer_types) + 1)):
-        if tuple(layer_types) == _pattern(len(layer_types), every):
-            return every
-    return None
+    layers = len(layer_types)
+    intervals: list[int] = [3, *range(1, layers + 1)]
+    return next((n for n in intervals if tuple(layer_types) == _pattern(layers, n)), None)
 
 
 def _pattern(layers: int, every: int) -> tuple[str, ...]:
@@ -183,9 +182,15 @@ def _count(raw: Mapping[str, Any], key: str, default: int) -> int:
 
 def _number(raw: Mapping[str, Any], key: str, default: float) -> float:
     value: object = raw.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{key} is {value!r}, not a number")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise ValueError(f"{key} is too large a number") from error
+    if not math.isfinite(number):
+        raise ValueError(f"{key} is {number}, not a finite number")
+    return number
 
 
 def _flag(raw: Mapping[str, Any], key: str, default: bool) -> bool:

@@ -108,7 +108,7 @@ def _loading(
     if not load:
         reason = "headers only"
     elif blocking or head is None:
-        reason = f"{', '.join(blocking)} did not pass, so nothing was allocated"
+        reason = f"{', '.join(blocking)} did not pass, so nothing was loaded"
     else:
         progress.start("loading with transformers", 1, "model")
         results = loading.check_loading(checkpoint.path, head)
