@@ -83,9 +83,7 @@ def saved_by_5x(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model with thetas and a pattern of its own, just as 5.x saves it. Do not write."""
     folder = tmp_path_factory.mktemp("parity") / "saved"
     folder.mkdir()
-    write_model(
-        folder, rope_parameters=thetas(20000.0, 5000.0), layer_types=[FULL, SLIDING, FULL]
-    )
+    write_model(folder, rope_parameters=thetas(20000.0, 5000.0), layer_types=[FULL, SLIDING, FULL])
     write_tokenizer(folder)
     return folder
 

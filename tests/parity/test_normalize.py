@@ -124,7 +124,9 @@ def test_shards_come_with_their_index(release, tmp_path):
     (release / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     (tmp_path / "out").mkdir()
     write_release(open_checkpoint(release), tmp_path / "out")
-    assert {*files, "model.safetensors.index.json"} <= {f.name for f in (tmp_path / "out").iterdir()}
+    assert {*files, "model.safetensors.index.json"} <= {
+        f.name for f in (tmp_path / "out").iterdir()
+    }
     assert open_checkpoint(tmp_path / "out").tensors.keys() == tensors.keys()
 
 
