@@ -91,7 +91,6 @@ def remote_sha256(api: HfApi, repo_id: str, commit: str, path: str) -> tuple[str
 
 def _stream_sha256(api: HfApi, repo_id: str, commit: str, path: str) -> tuple[str, int] | None:
     from huggingface_hub import get_session
-    from huggingface_hub.errors import EntryNotFoundError
 
     # A compressed answer could not be told from a cut one by its length.
     headers = {**headers_of(api), "Accept-Encoding": "identity"}
@@ -99,10 +98,9 @@ def _stream_sha256(api: HfApi, repo_id: str, commit: str, path: str) -> tuple[st
     timeout = http_library().Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
     digest, size = hashlib.sha256(), 0
     with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
-        try:
-            raise_for_status(response)
-        except EntryNotFoundError:
+        if response.status_code == 404:
             return None
+        raise_for_status(response)
         for chunk in response.iter_bytes(CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)

@@ -111,5 +111,5 @@ def newest_receipt(root: Path, repo_id: str, endpoint: str) -> Receipt:
 
 
 def now() -> str:
-    """This moment in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """This moment in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -151,7 +151,7 @@ def test_a_file_that_is_missing_afterwards_is_told(
         hidden if path.endswith("/LICENSE") else (status, body)
     )
     plan = make_plan(release, REPO, api=cut_api)
-    with pytest.raises(CheckFailed, match="LICENSE"):
+    with pytest.raises(CheckFailed, match="is not what was sent: LICENSE is not there"):
         publish.publish(plan, api=cut_api, receipts=tmp_path / "receipts")
 
 
