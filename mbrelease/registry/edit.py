@@ -43,7 +43,7 @@ def add_variant(path: Path, name: str, entry: Mapping[str, Any]) -> Edit:
         UserError: there is one of that name, or the registry would become (or is) invalid.
     """
 
-    def change(document: Document) -> str:
+    def change(document: Document) -> Document:
         if document.at(("variants", name)) is not None:
             raise UserError(
                 f"variant '{name}' is in {shown_path(path)} already",
@@ -64,7 +64,7 @@ def set_value(path: Path, variant: str, key: str, value: Any) -> Edit:
     if not key or not all(key.split(".")):
         raise UserError(f"'{key}' is no key", mend="give one such as repo or training.tokens")
 
-    def change(document: Document) -> str:
+    def change(document: Document) -> Document:
         path: list[str | int] = ["variants", _variant_name(document, variant)]
         for step in key.split("."):
             node = document.at(path)
@@ -106,44 +106,46 @@ def _variant_name(document: Document, name: str) -> str:
     return name
 
 
-def _edit(path: Path, change: Callable[[Document], str]) -> Edit:
-    """Apply ``change`` (document → new text) to the file, alone and whole."""
+def _edit(path: Path, change: Callable[[Document], Document]) -> Edit:
+    """Apply ``change`` to the file, alone and whole."""
     target = path.resolve()
     read_bytes(path)  # no lock file beside what is not there
     with locked(target.with_name(f".{target.name}.lock")):
         document = parse_document(read_bytes(path), path)
-        text = change(document)
-        if text == document.text:
-            return Edit(Project(read_registry(document), target), changed=False)
-        data = ((BOM if document.has_bom else "") + text).encode()
-        registry = _still_valid(document, data)
-        # A rename would replace a read-only file without a word.
-        if not os.access(target, os.W_OK):
-            raise UserError(f"{shown_path(path)} is read-only", mend="make it writable")
-        write_bytes(target, data, mode=target.stat().st_mode & 0o7777)
-    return Edit(Project(registry, target), changed=True)
+        after = change(document)
+        registry = _still_valid(document, after)
+        if after.text != document.text:
+            # A rename would replace a read-only file without a word.
+            if not os.access(target, os.W_OK):
+                raise UserError(f"{shown_path(path)} is read-only", mend="make it writable")
+            mode = target.stat().st_mode & 0o7777
+            write_bytes(target, _encoded(after.text, after.has_bom), mode=mode)
+    return Edit(Project(registry, target), changed=after.text != document.text)
 
 
-def _still_valid(before: Document, data: bytes) -> Registry:
-    """The registry that ``data`` describes; if it is wrong, say whether it was so before."""
+def _encoded(text: str, has_bom: bool) -> bytes:
+    return ((BOM if has_bom else "") + text).encode()
+
+
+def _still_valid(before: Document, after: Document) -> Registry:
+    """The registry that ``after`` describes; if it is wrong, say whether it was so before."""
     try:
-        return read_registry(parse_document(data, before.path))
+        return read_registry(after)
     except InvalidRegistry as error:
-        shown = shown_path(before.path)
         read_registry(before)  # was it wrong before? then that is to be mended first
-        lead = f"nothing written: the change would make {shown} invalid"
+        lead = f"nothing written: the change would make {shown_path(before.path)} invalid"
         raise InvalidRegistry(before.path, error.mistakes, lead=lead) from error
 
 
-def _set(document: Document, path: Sequence[str | int], value: Any) -> str:
-    """The text with ``value`` at ``path``, making the mappings on the way to it."""
+def _set(document: Document, path: Sequence[str | int], value: Any) -> Document:
+    """The document with ``value`` at ``path``, making the mappings on the way to it."""
     known = 0
     while known < len(path) and document.at(path[: known + 1]) is not None:
         known += 1
     for depth in range(1, known + 1):
         node = document.at(path[:depth])
         if node is not None and node.shared and depth < len(path):
-            raise _unsafe(document, path, "an alias stands on the way to it")
+            raise _unsafe(document, path, "an alias stands on the way to it", path[:depth])
     # A key without a value, such as ``card:``, is no mapping to put a key in.
     while known > 0 and known < len(path):
         node = document.at(path[:known])
@@ -155,10 +157,9 @@ def _set(document: Document, path: Sequence[str | int], value: Any) -> str:
     place = path[: known + 1]
     node = document.at(place)
     if node is not None and _same(node.value, value):
-        return document.text
+        return document
     text = _insert(document, place, value) if node is None else _replace(document, place, value)
-    _check_only(document, text, place, value)
-    return text
+    return _checked(document, text, place, value)
 
 
 def _replace(document: Document, path: Sequence[str | int], value: Any) -> str:
@@ -185,7 +186,7 @@ def _insert(document: Document, path: Sequence[str | int], value: Any) -> str:
     entries = list(parent.children.values())
     newline = "\r\n" if "\r\n" in text else "\n"
     step = _indent_step(document)
-    if parent.flow and not entries and len(path) == 2:
+    if parent.flow and not entries and len(path) == 2 and not document.root.flow:
         lines = _block(key, value, step, step)
         line_end = _end_of_line(text, parent.end)
         rest = text[parent.end : line_end] + newline + newline.join(lines) + text[line_end:]
@@ -235,7 +236,7 @@ def _spaced(text: str, key: Node) -> bool:
     return bool(lines) and not lines[-1].strip()
 
 
-def _check_only(document: Document, text: str, path: Sequence[str | int], value: Any) -> None:
+def _checked(document: Document, text: str, path: Sequence[str | int], value: Any) -> Document:
     """Read the new text and see that it says the old things with this one change."""
     expected = copy.deepcopy(document.value)
     target = expected
@@ -243,11 +244,12 @@ def _check_only(document: Document, text: str, path: Sequence[str | int], value:
         target = target[step]
     target[path[-1]] = value
     try:
-        after = parse_document(text.encode(), document.path).value
+        after = parse_document(_encoded(text, document.has_bom), document.path)
     except (InvalidRegistry, UnicodeEncodeError) as error:
         raise _unsafe(document, path, "its surroundings are written in an unusual way") from error
-    if not _same(after, expected):
+    if not _same(after.value, expected):
         raise _unsafe(document, path, "its surroundings are written in an unusual way")
+    return after
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -255,8 +257,13 @@ def _same(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
-def _unsafe(document: Document, path: Sequence[str | int], why: str) -> UserError:
-    line, column = document.key_place(path)
+def _unsafe(
+    document: Document,
+    path: Sequence[str | int],
+    why: str,
+    where: Sequence[str | int] | None = None,
+) -> UserError:
+    line, column = document.place(path if where is None else where)
     dotted = ".".join(map(str, path[2:] or path))
     return UserError(
         f"{shown_path(document.path)}:{line}:{column}: cannot set {dotted} safely: {why}",

@@ -128,7 +128,8 @@ def _mistake(document: Document, path: Path, item: Any) -> Mistake:
         return document.mistake(path, message)
     if last == "[key]":
         return document.mistake(path, f"name '{_short(str(path[-1]))}' {_NAME_PATTERN}", key=True)
-    return document.mistake(path, _value_message(path, item))
+    # What is not there has no place; its key has.
+    return document.mistake(path, _value_message(path, item), key=item["input"] is None)
 
 
 def _value_message(path: Path, item: Any) -> str:
@@ -145,7 +146,7 @@ def _value_message(path: Path, item: Any) -> str:
     for bound, words in (("gt", "more than"), ("ge", "at least"), ("lt", "less than"),
                          ("le", "at most")):  # fmt: skip
         if bound in context:
-            return f"{label} should be {words} {context[bound]}, not {item['input']}"
+            return f"{label} should be {words} {context[bound]:g}, not {item['input']}"
     if kind == "too_short":
         return f"{label} should have at least one entry"
     message = item["msg"]
@@ -170,7 +171,7 @@ def _union_mistake(document: Document, path: Path, branches: list[Any]) -> Mista
 def _unknown(label: str, given: Any, expected: str) -> str:
     """``unknown relation 'finetuning', did you mean 'fine-tuning'?``."""
     choices = re.findall(r"'([^']*)'", expected)
-    if not isinstance(given, str):
+    if not isinstance(given, str) or not choices:
         return f"{label} should be {expected}, not {described(given)}"
     return f"unknown {label} '{_short(given)}'{_hint(given, choices)}"
 

@@ -1,0 +1,301 @@
+"""Edits change what they say and not a byte else, together with others, or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mbrelease.errors import UserError
+from mbrelease.registry.document import parse_document
+from mbrelease.registry.edit import add_variant, parse_value, set_value
+from mbrelease.registry.load import load_project
+
+TEXT = """\
+# The owls
+version: 1   # the only one
+family: 'Owls'
+
+defaults: { license: apache-2.0 ,languages: [en] }
+
+variants:
+
+  # the first of them
+  base:   # all others descend from it
+    repo: "owls/base"
+    training: {tokens: 450_000_000, objective: mlm}   # as reported
+
+  child:
+    parents:   # just one
+      - variant: base
+        relation: fine-tuning   # or is it?
+    # data to follow
+    card:
+      summary: |
+        Two lines,
+        no more.
+
+    languages: [en, fr,]
+    # the end of child
+
+# aliases come last
+aliases: {old: base}
+"""
+
+
+@pytest.fixture
+def registry(tmp_path):
+    path = tmp_path / "registry.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+# variant, key, value, old text, new text: the one place that may differ
+SET = [
+    ("base", "repo", "owls/b", '"owls/base"', "owls/b"),
+    ("old", "repo", "owls/b", '"owls/base"', "owls/b"),
+    ("base", "training.tokens", 7, "450_000_000", "7"),
+    ("base", "training.steps", 7, "objective: mlm}", "objective: mlm, steps: 7}"),
+    ("base", "released", True, "# as reported\n", "# as reported\n    released: true\n"),
+    ("base", "card.title", "no", "# as reported\n",
+        '# as reported\n    card:\n      title: "no"\n'),
+    ("child", "parents.0.relation", "merging", "fine-tuning   #", "merging   #"),
+    ("child", "languages", ["no"], "[en, fr,]", '["no"]'),
+    ("child", "languages.1", "de", "fr,", "de,"),
+    ("child", "card.summary", "A: b", "|\n        Two lines,\n        no more.", '"A: b"'),
+    ("child", "card.title", "Owl", "        no more.\n", "        no more.\n      title: Owl\n"),
+    ("child", "license", "mit", "[en, fr,]\n", "[en, fr,]\n    license: mit\n"),
+    ("child", "parents", [{"variant": "base", "relation": "adapter"}],
+        "   # just one\n      - variant: base\n        relation: fine-tuning   # or is it?\n",
+        " [{variant: base, relation: adapter}]   # just one   # or is it?\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("variant", "key", "value", "old", "new"), SET)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+def test_set_changes_one_place(registry, variant, key, value, old, new, newline, bom):
+    assert TEXT.count(old) == 1
+    registry.write_bytes((bom + TEXT.replace("\n", newline)).encode())
+    edit = set_value(registry, variant, key, value)
+    assert edit.changed
+    after = registry.read_bytes().decode()
+    assert after == (bom + TEXT.replace(old, new)).replace("\n", newline)
+    assert load_project(registry).registry == edit.project.registry
+
+
+def test_set_what_is_there_touches_nothing(registry):
+    before = registry.stat()
+    assert not set_value(registry, "base", "training.tokens", 450_000_000).changed
+    assert registry.stat().st_mtime_ns == before.st_mtime_ns
+    assert registry.stat().st_ino == before.st_ino
+
+
+def test_add_goes_behind_the_last_variant(registry):
+    entry = {
+        "repo": "owls/new",
+        "parents": [{"variant": "child", "relation": "merging"}],
+        "card": {"summary": "Yes: it is 'new' # really"},
+    }
+    add_variant(registry, "new", entry)
+    lines = (
+        "\n  new:\n    repo: owls/new\n    parents: [{variant: child, relation: merging}]\n"
+        "    card: {summary: \"Yes: it is 'new' # really\"}\n"
+    )
+    assert registry.read_text() == TEXT.replace("[en, fr,]\n", "[en, fr,]\n" + lines)
+    summary = load_project(registry).variant("new").card.summary
+    assert summary == "Yes: it is 'new' # really"
+
+
+SHAPES = {
+    "version: 1\nfamily: x\nvariants: {}": "version: 1\nfamily: x\nvariants:\n  new:\n    repo: r",
+    "version: 1\nfamily: x\nvariants: {} # none\n":
+        "version: 1\nfamily: x\nvariants: # none\n  new:\n    repo: r\n",
+    "version: 1\nfamily: x\nvariants:\n    a: {}":
+        "version: 1\nfamily: x\nvariants:\n    a: {}\n    new:\n        repo: r",
+    "version: 1\nvariants:\n - &x\nfamily: x\n": None,
+    "{version: 1, family: x, variants: {}}\n":
+        "{version: 1, family: x, variants: {new: {repo: r}}}\n",
+    "{version: 1, family: x, variants: {a: {},}}\n":
+        "{version: 1, family: x, variants: {a: {}, new: {repo: r},}}\n",
+    '{"version": 1, "family": "x", "variants": {"a": {}}}':
+        '{"version": 1, "family": "x", "variants": {"a": {}, new: {repo: r}}}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("before", SHAPES)
+def test_add_to_registries_of_every_shape(tmp_path, before):
+    path = tmp_path / "registry.yaml"
+    path.write_text(before)
+    if SHAPES[before] is None:
+        with pytest.raises(UserError):
+            add_variant(path, "new", {"repo": "r"})
+        assert path.read_text() == before
+    else:
+        add_variant(path, "new", {"repo": "r"})
+        assert path.read_text() == SHAPES[before]
+
+
+def test_add_twice_is_refused(registry):
+    with pytest.raises(UserError, match=r"variant 'child' is in .* already"):
+        add_variant(registry, "child", {})
+    assert registry.read_text() == TEXT
+
+
+INVALID = [
+    ("child", "parents.0.relation", "finetuning", "did you mean 'fine-tuning'"),
+    ("child", "parents.0.variant", "child", "cycle in parents"),
+    ("child", "repo", "owls/base", "already that of variant 'base'"),
+    ("child", "tokens", 5, "unknown key 'tokens'"),
+    ("child", "suite", "none", "suite 'none' is not in the registry"),
+    ("child", "card", "text", "card should be a mapping"),
+]
+
+
+@pytest.mark.parametrize(("variant", "key", "value", "message"), INVALID)
+def test_an_edit_that_makes_the_registry_invalid_is_refused(registry, variant, key, value, message):
+    with pytest.raises(UserError, match=message) as caught:
+        set_value(registry, variant, key, value)
+    assert str(caught.value).startswith("nothing written: the change would make ")
+    assert registry.read_text() == TEXT
+    assert [p.name for p in registry.parent.iterdir() if p.suffix == ".tmp"] == []
+
+
+def test_an_invalid_registry_can_be_mended_by_set(registry):
+    registry.write_text(TEXT.replace("fine-tuning", "finetuning"))
+    set_value(registry, "child", "parents.0.relation", "fine-tuning")
+    assert registry.read_text() == TEXT
+
+
+def test_an_edit_elsewhere_in_an_invalid_registry_tells_its_mistakes(registry):
+    spoilt = TEXT.replace("fine-tuning", "finetuning")
+    registry.write_text(spoilt)
+    with pytest.raises(UserError, match="unknown relation") as caught:
+        set_value(registry, "base", "repo", "owls/b")
+    assert "nothing written" not in str(caught.value)
+    assert registry.read_text() == spoilt
+
+
+def test_unknown_variant(registry):
+    with pytest.raises(UserError, match="no variant 'chid'") as caught:
+        set_value(registry, "chid", "repo", "x")
+    assert caught.value.mend == "did you mean 'child'?"
+
+
+@pytest.mark.parametrize("key", ["", ".", "card.", "repo.name", "parents.7.relation", "parents.x"])
+def test_keys_that_lead_nowhere(registry, key):
+    with pytest.raises(UserError):
+        set_value(registry, "child", key, "x")
+    assert registry.read_text() == TEXT
+
+
+def test_an_alias_on_the_way_is_refused(tmp_path):
+    path = tmp_path / "registry.yaml"
+    text = "version: 1\nfamily: x\nvariants:\n  a: {card: &c {title: t}}\n  b: {card: *c}\n"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r":5:13: cannot set card\.title safely: an alias"):
+        set_value(path, "b", "card.title", "u")
+    assert path.read_text() == text
+    set_value(path, "b", "card", {"title": "u"})
+    assert path.read_text() == text.replace("*c", "{title: u}")
+    # What an alias points at cannot be cut away beneath it.
+    path.write_text(text)
+    with pytest.raises(UserError, match="safely"):
+        set_value(path, "a", "card", {"title": "u"})
+    assert path.read_text() == text
+
+
+def test_permissions_and_links_are_kept(registry, tmp_path):
+    registry.chmod(0o640)
+    link = tmp_path / "link.yaml"
+    link.symlink_to(registry)
+    set_value(link, "base", "repo", "owls/b")
+    assert link.is_symlink()
+    assert registry.stat().st_mode & 0o777 == 0o640
+    assert "repo: owls/b\n" in registry.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anything")
+def test_a_read_only_registry_stays(registry):
+    registry.chmod(0o444)
+    with pytest.raises(UserError, match="read-only"):
+        set_value(registry, "base", "repo", "owls/b")
+    assert registry.read_text() == TEXT
+
+
+def test_no_lock_is_left_beside_what_is_not_there(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        set_value(tmp_path / "gone.yaml", "a", "repo", "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("no", "no"), ("5", 5), ("[a, 1]", ["a", 1]), ("{a: b}", {"a": "b"}), ("", None),
+     ("8e-4", 8e-4), ("450_000_000", 450_000_000), ("'x'", "x")],
+)  # fmt: skip
+def test_values_of_the_command_line(text, value):
+    assert parse_value(text) == value
+
+
+@pytest.mark.parametrize("text", ["[a", "a: b: c", "{a: 1, a: 2}", "!!set x", "\udce9"])
+def test_values_that_are_no_yaml(text):
+    with pytest.raises(UserError):
+        parse_value(text)
+
+
+TEN_EDITS = """
+import sys
+from pathlib import Path
+from mbrelease.registry.edit import add_variant, set_value
+
+path, who = Path(sys.argv[1]), int(sys.argv[2])
+for index in range(10):
+    if index % 2:
+        add_variant(path, f"w{who}-{index}", {"card": {"title": f"{who}/{index}"}})
+    else:
+        set_value(path, f"w{who}", f"training.phases.{index // 2}.steps", 100 * who + index)
+"""
+
+
+def test_eight_processes_lose_no_edit(tmp_path):
+    phases = ", ".join(f"{{name: p{i}}}" for i in range(5))
+    variants = "".join(f"  w{who}:\n    training: {{phases: [{phases}]}}\n" for who in range(8))
+    path = tmp_path / "registry.yaml"
+    path.write_text(f"version: 1\nfamily: x\nvariants:\n{variants}")
+    call = [sys.executable, "-c", TEN_EDITS, str(path)]
+    workers = [subprocess.Popen([*call, str(who)]) for who in range(8)]
+    assert [worker.wait() for worker in workers] == [0] * 8
+    found = load_project(path).registry.variants
+    assert len(found) == 8 + 8 * 5
+    for who in range(8):
+        steps = [phase.steps for phase in found[f"w{who}"].training.phases]
+        assert steps == [100 * who + index for index in (0, 2, 4, 6, 8)]
+        for index in (1, 3, 5, 7, 9):
+            assert found[f"w{who}-{index}"].card.title == f"{who}/{index}"
+
+
+ENTRIES = st.dictionaries(
+    st.sampled_from(["title", "summary", "citation"]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+    min_size=1,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["base", "child"]), ENTRIES)
+def test_any_text_comes_back_and_the_rest_stays(tmp_path_factory, variant, card):
+    path = tmp_path_factory.mktemp("edits") / "registry.yaml"
+    path.write_text(TEXT)
+    for key, value in card.items():
+        set_value(path, variant, f"card.{key}", value)
+    entry = load_project(path).variant(variant)
+    for key, value in card.items():
+        assert getattr(entry.card, key) == value
+    comments = [line for line in TEXT.splitlines() if line.strip().startswith("#")]
+    assert [ln for ln in path.read_text().splitlines() if ln.strip().startswith("#")] == comments
+    assert parse_document(path.read_bytes(), path).value["aliases"] == {"old": "base"}
