@@ -133,6 +133,8 @@ def _show_plan(plan: Plan) -> None:
     rows += [("change", path, _size(sizes[path])) for path in plan.changed]
     rows += [("keep", path, "") for path in plan.remote_only]
     base = f"on {plan.head[:12]}" if plan.head else "a new repository"
+    if plan.user is None:
+        base = "which was not asked"
     form = "pull request" if plan.create_pr else f"'{plan.revision}'"
     talk(f"{plan.folder} → {plan.url}, {form}, {base}")
     if rows:
@@ -160,7 +162,6 @@ def _show_receipt(plan: Plan, receipt: Receipt, receipts: Path, as_json: bool) -
             }
         )
         return
-    talk(f"{len(receipt.files)} files read back; every byte is what was sent")
     rows = [("url", receipt.pull_request or receipt.url), ("commit", receipt.commit)]
     rows += [("tag", receipt.tag)] if receipt.tag else []
     for name, value in [*rows, ("receipt", str(path))]:

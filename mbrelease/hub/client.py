@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -10,7 +9,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging import ERROR
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -85,6 +83,7 @@ def shown_endpoint(api: HfApi) -> str:
 @contextmanager
 def quiet_client() -> Iterator[None]:
     """Without the client's own bars and warnings, and with a limit to its patience."""
+    import httpx2
     from huggingface_hub import constants, get_session
     from huggingface_hub.utils import logging
     from huggingface_hub.utils.tqdm import (
@@ -100,7 +99,7 @@ def quiet_client() -> Iterator[None]:
     logging.set_verbosity(ERROR)
     if hides_bars:
         disable_progress_bars()
-    session.timeout = http_library().Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    session.timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
     try:
         with warnings.catch_warnings():
             # Its deprecations, and remarks on the metadata that the plan has shown.
@@ -151,6 +150,7 @@ def sentences(api: HfApi, repo_id: str) -> Iterator[None]:
 
 def sentence(error: Exception, api: HfApi, repo_id: str) -> UserError | None:
     """The sentence for an exception of the client; ``None`` for one that is not the client's."""
+    import httpx2
     from huggingface_hub.errors import (
         HfHubHTTPError,
         HFValidationError,
@@ -159,7 +159,6 @@ def sentence(error: Exception, api: HfApi, repo_id: str) -> UserError | None:
         OIDCError,
     )
 
-    http = http_library()
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
         # The client wraps what befell one large file.
         told = sentence(error.__cause__, api, repo_id)
@@ -175,16 +174,16 @@ def sentence(error: Exception, api: HfApi, repo_id: str) -> UserError | None:
         return UserError(f"'{repo_id}' is no repository id", mend="give ORG/NAME")
     if isinstance(error, HfHubHTTPError):
         return _told_by_status(error, api, repo_id)
-    if isinstance(error, http.UnsupportedProtocol | http.InvalidURL):
+    if isinstance(error, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
         return CheckFailed(f"'{shown_endpoint(api)}' is not a URL", mend="is HF_ENDPOINT right?")
-    if isinstance(error, http.ConnectError | http.ConnectTimeout):
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return CheckFailed(
             f"cannot reach {shown_endpoint(api)}: {_first_line(error, api) or 'no answer'}",
             mend="is HF_ENDPOINT right, and the server up?",
         )
-    if isinstance(error, http.TimeoutException):
+    if isinstance(error, httpx2.TimeoutException):
         return CheckFailed(f"{shown_endpoint(api)} did not answer in time", mend=_AGAIN)
-    if isinstance(error, http.HTTPError):
+    if isinstance(error, httpx2.HTTPError):
         what = _first_line(error, api) or type(error).__name__
         return CheckFailed(f"the connection to {shown_endpoint(api)} broke: {what}", mend=_AGAIN)
     if isinstance(error, json.JSONDecodeError | KeyError):
@@ -202,14 +201,14 @@ def is_ambiguous(error: Exception) -> bool:
     A definite no is an HTTP status of the 4xx kind; a timeout, a cut connection, a 5xx of a proxy
     and a garbled answer say nothing about what the server did.
     """
+    import httpx2
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code >= 500 or error.response.status_code == 408
-    http = http_library()
-    if isinstance(error, OfflineModeIsEnabled | http.UnsupportedProtocol | http.ConnectError):
+    if isinstance(error, OfflineModeIsEnabled | httpx2.UnsupportedProtocol | httpx2.ConnectError):
         return False
-    return isinstance(error, http.HTTPError | json.JSONDecodeError | KeyError)
+    return isinstance(error, httpx2.HTTPError | json.JSONDecodeError | KeyError)
 
 
 def status_code(error: Exception) -> int | None:
@@ -224,14 +223,6 @@ def no_token() -> CheckFailed:
     return CheckFailed(
         "no token for the Hub was found", mend="run 'hf auth login', or set HF_TOKEN"
     )
-
-
-def http_library() -> ModuleType:
-    """The HTTP library under the installed huggingface_hub, which is httpx or its successor."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    base: Any = next(c for c in HfHubHTTPError.__mro__ if c.__name__ == "HTTPError")
-    return importlib.import_module(base.__module__.partition(".")[0])
 
 
 _AGAIN = "run the same command again; what has arrived is not sent twice"
@@ -287,5 +278,6 @@ def _first_line(error: object, api: HfApi) -> str:
     token = api.token if isinstance(api.token, str) else None
     if token:
         line = line.replace(token, "***")
+    line = re.sub(r"^\[Errno -?\d+\] ", "", line)
     line = re.sub(r"\bhf_[A-Za-z0-9]{8,}", "hf_***", line)
     return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1?…", line)

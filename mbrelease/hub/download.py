@@ -16,7 +16,6 @@ from mbrelease.hub.client import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
     headers_of,
-    http_library,
     is_ambiguous,
     raise_for_status,
     sentences,
@@ -79,23 +78,26 @@ def remote_sha256(api: HfApi, repo_id: str, commit: str, path: str) -> tuple[str
 
     The bytes are streamed, and kept nowhere; a broken connection is tried again.
     """
+    import httpx2
+
     for pause in PAUSES_SECONDS:
         try:
             return _stream_sha256(api, repo_id, commit, path)
         except Exception as error:
-            if not is_ambiguous(error) and not isinstance(error, http_library().ConnectError):
+            if not is_ambiguous(error) and not isinstance(error, httpx2.ConnectError):
                 raise
             time.sleep(pause)
     return _stream_sha256(api, repo_id, commit, path)
 
 
 def _stream_sha256(api: HfApi, repo_id: str, commit: str, path: str) -> tuple[str, int] | None:
+    import httpx2
     from huggingface_hub import get_session
 
     # A compressed answer could not be told from a cut one by its length.
     headers = {**headers_of(api), "Accept-Encoding": "identity"}
     url = f"{api.endpoint}/{repo_id}/resolve/{commit}/{quote(path)}"
-    timeout = http_library().Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
     digest, size = hashlib.sha256(), 0
     with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
         if response.status_code == 404:

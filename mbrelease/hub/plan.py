@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from mbrelease.errors import UserError, did_you_mean
 from mbrelease.hub.client import (
     headers_of,
-    http_library,
     raise_for_status,
     sentences,
     shown_endpoint,
@@ -284,7 +283,7 @@ def _validate_metadata(api: HfApi, repo_id: str, readme: Path) -> list[str]:
             f"{api.endpoint}/api/validate-yaml",
             json={"content": readme.read_text(encoding="utf-8"), "repoType": "model"},
             headers=headers_of(api),
-            timeout=http_library().Timeout(60.0),
+            timeout=60.0,
         )
         if response.status_code == 404:
             return []

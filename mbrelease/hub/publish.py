@@ -231,6 +231,7 @@ def _verify(plan: Plan, landed: Landed, api: HfApi, progress: Progress) -> None:
             f"{where} is not what was sent: {path} {fault}{more}; not tagged, no receipt",
             mend="do not announce it; run the same command again, and tell the Hub if it stays",
         )
+    progress.note(f"{len(plan.files)} files read back; every byte is what was sent")
 
 
 def _ensure_tag(plan: Plan, commit: str, api: HfApi) -> None:
