@@ -22,7 +22,7 @@ from mbrelease.checkpoints.config import (
     regular_interval,
 )
 from mbrelease.errors import UserError
-from mbrelease.files import read_json, unwritable, write_bytes, write_text
+from mbrelease.files import read_json, unwritable, write_bytes
 
 SPECIAL_TOKENS = (
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
@@ -33,6 +33,7 @@ TOKENIZER_LEFTOVERS = (
     "backend", "is_local", "local_files_only", "name_or_path", "_name_or_path",
     "tokenizer_file", "special_tokens_map_file", "extra_special_tokens",
 )  # fmt: skip
+CLASS_OF_5X = "TokenizersBackend"
 TORCH_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
@@ -89,7 +90,9 @@ def release_tokenizer_config(
         kept["additional_special_tokens"] = extra
     elif isinstance(extra, dict) and extra:
         kept["extra_special_tokens"] = extra
-    kept["tokenizer_class"] = "PreTrainedTokenizerFast"
+    # A class of its own (mmBERT's, for one) is known to both; the general one was renamed in 5.x.
+    if raw.get("tokenizer_class") in (None, CLASS_OF_5X):
+        kept["tokenizer_class"] = "PreTrainedTokenizerFast"
     # Unset, 4.x cleans up spaces when it decodes and 5.x does not.
     kept.setdefault("clean_up_tokenization_spaces", False)
     kept.setdefault("model_input_names", ["input_ids", "attention_mask"])
@@ -100,32 +103,44 @@ def release_tokenizer_config(
     return dict(sorted(kept.items()))
 
 
+def release_files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """The files of a release but its weights, by name. The same checkpoint gives the same bytes.
+
+    Raises:
+        UserError: the config or tokenizer is missing or cannot be written for all generations.
+    """
+    config = release_config(checkpoint.raw_config, dtype=_stored_dtype(checkpoint))
+    vocabulary = _tokenizer_file(checkpoint, "tokenizer.json")
+    tokenizer = read_json(_tokenizer_file(checkpoint, "tokenizer_config.json"))
+    if not isinstance(tokenizer, dict):
+        raise UserError(f"{checkpoint.path / 'tokenizer_config.json'}: not a JSON object")
+    tokenizer = release_tokenizer_config(tokenizer, checkpoint.config)
+    special = {key: tokenizer[key] for key in SPECIAL_TOKENS if tokenizer.get(key) is not None}
+    files = {
+        "config.json": _json_bytes("config.json", config),
+        "tokenizer_config.json": _json_bytes("tokenizer_config.json", tokenizer),
+        "special_tokens_map.json": _json_bytes("special_tokens_map.json", special),
+        "tokenizer.json": vocabulary.read_bytes(),
+    }
+    if checkpoint.weight_files != (checkpoint.path / SINGLE_FILE,):
+        files[SHARD_INDEX] = (checkpoint.path / SHARD_INDEX).read_bytes()
+    return files
+
+
 def write_release(checkpoint: Checkpoint, folder: Path) -> None:
     """Fill the empty ``folder`` with weights, config and tokenizer of ``checkpoint``.
 
     The weights are copied, not linked: a trainer that runs again writes into the very file it
-    wrote before, and a release must not change with it. The same checkpoint gives the same bytes.
+    wrote before, and a release must not change with it.
 
     Raises:
         UserError: the config or tokenizer is missing or cannot be written for all generations.
     """
     # Everything that may be refused comes before the copy, which takes long.
-    normal = checkpoint.config
-    config = release_config(checkpoint.raw_config, dtype=_stored_dtype(checkpoint))
-    _tokenizer_file(checkpoint, "tokenizer.json")
-    tokenizer = read_json(_tokenizer_file(checkpoint, "tokenizer_config.json"))
-    if not isinstance(tokenizer, dict):
-        raise UserError(f"{checkpoint.path / 'tokenizer_config.json'}: not a JSON object")
-    tokenizer = release_tokenizer_config(tokenizer, normal)
-    special = {key: tokenizer[key] for key in SPECIAL_TOKENS if tokenizer.get(key) is not None}
-    _write_json(folder / "config.json", config)
-    _write_json(folder / "tokenizer_config.json", tokenizer)
-    _write_json(folder / "special_tokens_map.json", special)
-    write_bytes(folder / "tokenizer.json", (checkpoint.path / "tokenizer.json").read_bytes())
+    for name, data in release_files(checkpoint).items():
+        write_bytes(folder / name, data)
     for file in checkpoint.weight_files:
         _copy(file, folder / file.name)
-    if checkpoint.weight_files != (checkpoint.path / SINGLE_FILE,):
-        _copy(checkpoint.path / SHARD_INDEX, folder / SHARD_INDEX)
 
 
 def _explicit(config: ModernBertConfig) -> dict[str, Any]:
@@ -183,13 +198,13 @@ def _tokenizer_file(checkpoint: Checkpoint, name: str) -> Path:
     return path
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def _json_bytes(name: str, value: Mapping[str, Any]) -> bytes:
     # ASCII, as transformers writes it, so that a normalized Hub config differs by its keys alone.
     try:
         text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
     except ValueError as error:
-        raise UserError(f"{path.name}: a value is NaN or infinite, which is not JSON") from error
-    write_text(path, text + "\n")
+        raise UserError(f"{name}: a value is NaN or infinite, which is not JSON") from error
+    return f"{text}\n".encode()
 
 
 def _copy(source: Path, target: Path) -> None:
