@@ -25,7 +25,7 @@ class UserError(Exception):
 
 
 class CheckFailed(UserError):
-    """The call was right, and the answer is no: a check failed, nothing could be chosen (exit 1)."""
+    """The call was right and the answer is no: a check failed or nothing was chosen (exit 1)."""
 
     exit_code = 1
 

@@ -13,7 +13,7 @@ from mbrelease.checkpoints.config import ModernBertConfig, read_config
 from mbrelease.checkpoints.safetensors_header import SafetensorsHeader, TensorInfo, read_header
 from mbrelease.checkpoints.trainer_state import TrainerState, read_trainer_state
 from mbrelease.errors import UserError
-from mbrelease.files import read_json, sha256_bytes, sha256_file
+from mbrelease.files import read_json, sha256_bytes, sha256_file, unreadable
 
 SINGLE_FILE = "model.safetensors"
 SHARD_INDEX = "model.safetensors.index.json"
@@ -37,8 +37,8 @@ class Checkpoint:
     def weights_sha256(self) -> str:
         """Sha256 of the safetensors file; of shards, of the lines ``<sha256>  <file name>``."""
         if len(self.weight_files) == 1:
-            return sha256_file(self.weight_files[0])
-        lines = [f"{sha256_file(file)}  {file.name}\n" for file in self.weight_files]
+            return _remembered_sha256(self.weight_files[0])
+        lines = [f"{_remembered_sha256(file)}  {file.name}\n" for file in self.weight_files]
         return sha256_bytes("".join(lines).encode())
 
     @functools.cached_property
@@ -95,6 +95,20 @@ def open_checkpoint(path: Path) -> Checkpoint:
     match = STEP_FOLDER.match(path.resolve().name)
     step = int(match[1]) if match else None
     return Checkpoint(path=path, step=step, weight_files=_weight_files(path))
+
+
+def _remembered_sha256(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return _sha256_of(path, stat.st_size, stat.st_ino, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _sha256_of(path: Path, size_bytes: int, inode: int, mtime_ns: int) -> str:
+    # A run is opened by several steps of one command; its gigabytes are hashed once.
+    return sha256_file(path)
 
 
 def _weight_files(path: Path) -> tuple[Path, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mbrelease.checkpoints.checkpoint import SINGLE_FILE, Checkpoint, open_checkpoint
+from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.discover import discover
 from mbrelease.errors import UserError
 from mbrelease.registry.project import Project
@@ -36,8 +36,8 @@ def run_checkpoints(project: Project, variant: str) -> list[Checkpoint]:
 def released_checkpoint(project: Project, variant: str) -> Checkpoint:
     """The one checkpoint that ``variant`` stands for.
 
-    Its ``weights`` where the registry names them, else its release folder, else the only
-    checkpoint of its run.
+    Its ``weights`` where the registry names them, else the only checkpoint of its run, else its
+    release folder.
 
     Raises:
         UserError: none of these is there, or the run has several checkpoints and no release.
@@ -45,13 +45,12 @@ def released_checkpoint(project: Project, variant: str) -> Checkpoint:
     entry = project.variant(variant)
     if entry.weights is not None:
         return open_checkpoint(project.path(entry.weights))
-    release = project.release(variant)
-    if (release / SINGLE_FILE).exists():
-        return open_checkpoint(release)
-    if entry.run is not None:
-        found = discover(project.path(entry.run))
-        if len(found) == 1:
-            return found[0]
+    found = discover(project.path(entry.run)) if entry.run is not None else []
+    if len(found) == 1:
+        return found[0]
+    if (project.release(variant) / "config.json").exists():
+        return open_checkpoint(project.release(variant))
+    if found:
         raise UserError(
             f"variant '{variant}' has {len(found)} checkpoints and no release yet",
             mend=f"release it first (mbrelease release {variant}), or name its 'weights'",

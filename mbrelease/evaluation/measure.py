@@ -55,7 +55,7 @@ def plan_jobs(
     known: dict[str, tuple[dict[str, Path], str]] = {}
     for task in tasks:
         if task.data.path(split) is not None:
-            files = _data_files(task, split, data_root)
+            files = split_files(task, split, data_root)
             known[task.name] = files, data_sha256(list(files.values()))
     return [
         Job(checkpoint, task, split, files, _provenance(checkpoint, task, data_hash, backend))
@@ -100,6 +100,27 @@ def run_jobs(
     return records
 
 
+def task_sha256(task: AnyTask) -> str:
+    """Hex sha256 of a task's settings without its name and paths, which name nothing."""
+    return sha256_json(task.model_dump(mode="json", exclude={"name", "data"}))
+
+
+def split_files(task: AnyTask, split: str, root: Path) -> dict[str, Path]:
+    """The data files that measuring ``task`` on ``split`` reads, by split.
+
+    Raises:
+        UserError: the task names no file for one of them.
+    """
+    splits = ("train", split) if task.type == "classification" else (split,)
+    files = {}
+    for name in splits:
+        relative = task.data.path(name)
+        if relative is None:
+            raise UserError(f"task '{task.name}' names no {name} file", mend=f"add data.{name}")
+        files[name] = root / relative
+    return files
+
+
 def describe(record: EvidenceRecord, task: AnyTask) -> str:
     """A record in a few words: ``title-abstract dev: recall@1 0.146 (n = 492)``."""
     value = record.metrics[metric_key(task.main_metric)]
@@ -133,17 +154,6 @@ def _measure(
     return write_record(evidence, record, pa.table(dict(outcome.examples)))
 
 
-def _data_files(task: AnyTask, split: str, root: Path) -> dict[str, Path]:
-    splits = ("train", split) if task.type == "classification" else (split,)
-    files = {}
-    for name in splits:
-        relative = task.data.path(name)
-        if relative is None:
-            raise UserError(f"task '{task.name}' names no {name} file", mend=f"add data.{name}")
-        files[name] = root / relative
-    return files
-
-
 def _provenance(
     checkpoint: Checkpoint, task: AnyTask, data_hash: str, backend: Backend
 ) -> Provenance:
@@ -152,7 +162,7 @@ def _provenance(
         tokenizer_sha256=checkpoint.tokenizer_sha256,
         config_sha256=checkpoint.config.sha256,
         data_sha256=data_hash,
-        task_sha256=sha256_json(task.model_dump(mode="json", exclude={"name", "data"})),
+        task_sha256=task_sha256(task),
         attn=backend.attn,
         dtype=backend.dtype,
         device=backend.device,

@@ -1,0 +1,74 @@
+"""Records that may be compared: same data, same settings, same backend, same code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, read_records
+
+
+@dataclass(frozen=True, order=True)
+class Conditions:
+    """What two records must share so that their numbers may be set side by side."""
+
+    code_version: int
+    device: str
+    dtype: str
+    attn: str
+    data_sha256: str
+    task_sha256: str
+
+
+def conditions(provenance: Provenance) -> Conditions:
+    """The conditions a record was made under."""
+    return Conditions(
+        provenance.code_version,
+        provenance.device,
+        provenance.dtype,
+        provenance.attn,
+        provenance.data_sha256,
+        provenance.task_sha256,
+    )
+
+
+def comparable_records(
+    root: Path,
+    weights: Sequence[str],
+    task: str,
+    split: str,
+    *,
+    data_sha256: str | None = None,
+    task_sha256: str | None = None,
+) -> list[EvidenceRecord | None]:
+    """One record a model, all made under the same conditions; ``None`` where there is none.
+
+    Of several conditions the one that most models were measured under is taken, of equals the
+    one with the newest code.
+
+    Args:
+        root: The evidence folder.
+        weights: The sha256 of each model's weights.
+        task: The task's name.
+        split: dev or test.
+        data_sha256: Only records of these data.
+        task_sha256: Only records of these settings.
+    """
+    found: list[dict[Conditions, EvidenceRecord]] = []
+    for sha256 in weights:
+        found.append(
+            {
+                conditions(record.provenance): record
+                for record in read_records(root, sha256, task)
+                if record.split == split
+                and data_sha256 in (None, record.provenance.data_sha256)
+                and task_sha256 in (None, record.provenance.task_sha256)
+            }
+        )
+    count = Counter(condition for records in found for condition in records)
+    if not count:
+        return [None] * len(weights)
+    chosen = max(count, key=lambda condition: (count[condition], condition))
+    return [records.get(chosen) for records in found]

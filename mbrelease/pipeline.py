@@ -1,0 +1,328 @@
+"""``release``: the steps in order, each skipped when its inputs have not changed.
+
+No step keeps a state of its own: evidence, averages, decision, release folder, card and receipt
+are known by their content, so a killed release is run again and goes on where it stood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mbrelease import __version__
+from mbrelease.averaging.average import average_checkpoints, find_average
+from mbrelease.cards.card import render_card
+from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from mbrelease.errors import CheckFailed, UserError
+from mbrelease.evaluation.backend import Backend, Device, choose_backend
+from mbrelease.evaluation.candidates import released_checkpoint, run_checkpoints
+from mbrelease.evaluation.measure import Job, plan_jobs, run_jobs, stored
+from mbrelease.files import (
+    atomic_folder,
+    read_json,
+    sha256_file,
+    sha256_json,
+    write_json,
+    write_text,
+)
+from mbrelease.parity.normalize import release_files, write_release
+from mbrelease.parity.verify import verify
+from mbrelease.progress import SILENT, Progress
+from mbrelease.registry.project import Project
+from mbrelease.registry.schema import Policy
+from mbrelease.selection.candidates import average_folder, average_members
+from mbrelease.selection.decision import Decision, read_decision, write_decision
+from mbrelease.selection.policy import decide
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+    from mbrelease.hub.receipt import Receipt
+
+CARD = "README.md"
+STEPS = ("evaluate", "average", "select", "report", "assemble", "verify", "card", "push")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did."""
+
+    name: str
+    changed: bool
+    """``False`` where nothing had to be done."""
+    summary: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a release run made."""
+
+    variant: str
+    steps: tuple[Step, ...]
+    folder: Path
+    decision: Decision | None
+    """``None`` for a variant without a policy: its one checkpoint is the release."""
+    receipt: Receipt | None
+    """``None`` where nothing was pushed."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a release is pushed."""
+
+    api: HfApi
+    repo_id: str
+    tag: str | None = None
+
+
+def release_variant(
+    project: Project,
+    variant: str,
+    *,
+    destination: Destination | None = None,
+    device: Device = "auto",
+    progress: Progress = SILENT,
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> Release:
+    """Take ``variant`` from its run to a verified release folder with a card, and push it.
+
+    Args:
+        project: The registry and the folders beside it.
+        variant: A variant's name or alias.
+        destination: Where to push; ``None`` stops before.
+        device: Where checkpoints are measured.
+        progress: Told how far long work is.
+        on_step: Told of each step when it ends.
+
+    Raises:
+        CheckFailed: no candidate passes, a check of the release fails, or the push is refused.
+        UserError: an input is missing or wrong.
+    """
+    variant = project.resolve_name(variant)
+    run = _Run(project, variant, choose_backend(device), progress)
+    steps: list[Step] = []
+
+    def done(step: Step) -> None:
+        steps.append(step)
+        on_step(step)
+
+    decision = None
+    if project.variant(variant).policy is not None:
+        done(run.evaluate())
+        done(run.average())
+        step, decision = run.select()
+        done(step)
+        done(run.report(decision))
+    source = run.source(decision)
+    done(run.assemble(source))
+    done(run.verify())
+    done(run.card())
+    receipt = None
+    if destination is not None:
+        step, receipt = run.push(destination)
+        done(step)
+    return Release(variant, tuple(steps), project.release(variant), decision, receipt)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One step a method; what they share."""
+
+    project: Project
+    variant: str
+    backend: Backend
+    progress: Progress
+
+    def evaluate(self) -> Step:
+        """Measure the reference and every checkpoint on dev."""
+        checkpoints = [self._reference(), *run_checkpoints(self.project, self.variant)]
+        return self._measured("evaluate", self._jobs(checkpoints, "dev"))
+
+    def average(self) -> Step:
+        """Build the averages that the registry names, and measure them on dev."""
+        built, kept, averages = 0, 0, []
+        for recipe in self.project.variant(self.variant).candidates.averages:
+            members = average_members(self.project, self.variant, recipe)
+            folder = average_folder(self.project, self.variant, recipe)
+            average = find_average(members, folder, recipe=recipe)
+            if average is None:
+                built += 1
+                average = average_checkpoints(
+                    members, folder, recipe=recipe, progress=self.progress
+                )
+            else:
+                kept += 1
+            averages.append(average)
+        measured = self._measured("average", self._jobs(averages, "dev"))
+        summary = f"{built} built, {kept} unchanged; {measured.summary}"
+        return Step("average", built > 0 or measured.changed, summary)
+
+    def select(self) -> tuple[Step, Decision]:
+        """Decide by the policy; stop where nothing passes."""
+        path = self.project.decision(self.variant)
+        decision = decide(self.project, self.variant)
+        changed = not path.exists() or read_decision(path) != decision
+        if changed:
+            write_decision(path, decision)
+        if decision.chosen is None:
+            raise CheckFailed(
+                f"nothing to release for '{self.variant}': {decision.reasons[0]}",
+                mend=f"the table: mbrelease select {self.variant}",
+            )
+        return Step("select", changed, f"chose {decision.chosen}"), decision
+
+    def report(self, decision: Decision) -> Step:
+        """Measure the chosen candidate and the reference, and nothing else, on test."""
+        chosen = decision.chosen_candidate
+        assert chosen is not None
+        checkpoints = [self._reference(), open_checkpoint(self.project.path(chosen.path))]
+        return self._measured("report", self._jobs(checkpoints, "test"))
+
+    def source(self, decision: Decision | None) -> Checkpoint:
+        """The checkpoint that is released."""
+        chosen = decision.chosen_candidate if decision else None
+        if chosen is not None:
+            return open_checkpoint(self.project.path(chosen.path))
+        return released_checkpoint(self.project, self.variant)
+
+    def assemble(self, source: Checkpoint) -> Step:
+        """Write the folder that will be published, unless it has these very bytes already."""
+        release = self.project.release(self.variant)
+        if source.path.resolve() == release.resolve():
+            raise UserError(
+                f"variant '{self.variant}' has nothing to release but its own release folder",
+                mend=f"name its checkpoint: mbrelease registry set {self.variant} weights FOLDER",
+            )
+        changed = not _holds(release, source)
+        if changed:
+            with atomic_folder(release) as folder:
+                write_release(source, folder)
+        return Step("assemble", changed, f"{source.name} in {self._shown(release)}")
+
+    def verify(self) -> Step:
+        """Check the release, and its parent's where that is on disk; remember a pass."""
+        release = self.project.release(self.variant)
+        parent, relation = self._parent()
+        inputs = {
+            "release": _contents(release),
+            "parent": sha256_json(dict(parent.raw_config)) if parent else None,
+            "relation": relation,
+            "mbrelease": __version__,
+        }
+        record = self.project.root / ".mbrelease" / "verified" / f"{self.variant}.json"
+        if record.exists() and read_json(record).get("inputs") == inputs:
+            return Step("verify", False, "passed before")
+        report = verify(
+            release,
+            against=parent.path if parent else None,
+            relation=relation,
+            progress=self.progress,
+        )
+        if not report.passed:
+            first = report.failures[0]
+            raise CheckFailed(
+                f"the release of '{self.variant}' fails {len(report.failures)} checks, first "
+                f"{first.name}: expected {first.expected}, found {first.found}",
+                mend=f"{first.mend}; all of them: mbrelease verify {release}",
+            )
+        write_json(record, {"inputs": inputs, "report": report.as_json()})
+        counts = {status: len(report.with_status(status)) for status in ("pass", "warn", "skip")}
+        return Step("verify", True, ", ".join(f"{n} {status}" for status, n in counts.items() if n))
+
+    def card(self) -> Step:
+        """Write the card into the release."""
+        path = self.project.release(self.variant) / CARD
+        text = render_card(self.project, self.variant)
+        changed = not path.exists() or path.read_text(encoding="utf-8") != text
+        if changed:
+            write_text(path, text)
+        return Step("card", changed, self._shown(path))
+
+    def push(self, destination: Destination) -> tuple[Step, Receipt]:
+        """Publish the release folder in one guarded commit."""
+        from mbrelease.hub.plan import make_plan
+        from mbrelease.hub.publish import publish
+
+        plan = make_plan(
+            self.project.release(self.variant),
+            destination.repo_id,
+            tag=destination.tag,
+            api=destination.api,
+        )
+        decision = self.project.decision(self.variant)
+        receipt = publish(
+            plan,
+            api=destination.api,
+            progress=self.progress,
+            receipts=self.project.receipts,
+            decision_sha256=sha256_file(decision) if decision.exists() else None,
+        )
+        return Step("push", plan.has_changes, receipt.url), receipt
+
+    def _policy(self) -> Policy:
+        return self.project.policy(self.variant)
+
+    def _reference(self) -> Checkpoint:
+        return released_checkpoint(self.project, self._policy().reference)
+
+    def _parent(self) -> tuple[Checkpoint | None, str | None]:
+        for parent in self.project.variant(self.variant).parents:
+            try:
+                return released_checkpoint(self.project, parent.variant), parent.relation
+            except UserError:
+                # A parent that was never on this machine cannot be compared with.
+                continue
+        return None, None
+
+    def _jobs(self, checkpoints: Sequence[Checkpoint], split: str) -> list[Job]:
+        tasks = self.project.suite(self.variant)
+        root = self.project.root
+        return plan_jobs(checkpoints, tasks, split, backend=self.backend, data_root=root)
+
+    def _measured(self, name: str, jobs: Sequence[Job]) -> Step:
+        missing = sum(stored(job, self.project.evidence) is None for job in jobs)
+        languages = self.project.registry.defaults.languages
+        run_jobs(jobs, self.project.evidence, languages=languages, progress=self.progress)
+        return Step(name, missing > 0, f"{missing} measured, {len(jobs) - missing} known")
+
+    def _shown(self, path: Path) -> str:
+        return str(path.relative_to(self.project.root))
+
+
+def _holds(folder: Path, source: Checkpoint) -> bool:
+    """Whether ``folder`` is the release of ``source``, byte for byte, its card aside."""
+    if not (folder / "config.json").is_file():
+        return False
+    files = release_files(source)
+    expected = {*files, *(file.name for file in source.weight_files), CARD}
+    return (
+        {file.name for file in folder.iterdir()} | {CARD} == expected
+        and all((folder / name).read_bytes() == data for name, data in files.items())
+        and open_checkpoint(folder).weights_sha256 == source.weights_sha256
+    )
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    """The sha256 of each file of a release but its card."""
+    return {
+        file.relative_to(folder).as_posix(): sha256_file(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != CARD
+    }
+
+
+def as_json(release: Release) -> dict[str, Any]:
+    """A release run as plain values, for ``--json``."""
+    return {
+        "variant": release.variant,
+        "steps": [
+            {"name": step.name, "changed": step.changed, "summary": step.summary}
+            for step in release.steps
+        ],
+        "folder": str(release.folder),
+        "chosen": release.decision.chosen if release.decision else None,
+        "reasons": release.decision.reasons if release.decision else [],
+        "receipt": release.receipt.model_dump(mode="json") if release.receipt else None,
+    }

@@ -1,0 +1,83 @@
+"""The candidates of a variant, with their weights on disk: checkpoints and averages of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from mbrelease.averaging.average import find_average
+from mbrelease.averaging.recipes import RecipeInput, parse_recipe
+from mbrelease.checkpoints.checkpoint import Checkpoint
+from mbrelease.errors import UserError
+from mbrelease.evaluation.candidates import run_checkpoints
+from mbrelease.evaluation.metric_names import lower_is_better
+from mbrelease.registry.project import Project
+from mbrelease.selection.measurements import read_measurements
+
+Members = list[tuple[Checkpoint, Fraction]]
+
+
+@dataclass(frozen=True)
+class CandidateSource:
+    """Something that could become the release."""
+
+    name: str
+    kind: Literal["checkpoint", "average", "reference"]
+    checkpoint: Checkpoint
+    recipe: str | None = None
+    members: dict[str, Fraction] = field(default_factory=dict)
+    """Of an average: the weight of each checkpoint, by name."""
+
+
+def candidate_sources(project: Project, variant: str) -> list[CandidateSource]:
+    """The checkpoints of the run in step order, then the averages in the order of the registry.
+
+    Raises:
+        UserError: an average has not been built, or not from what the evidence says now.
+    """
+    checkpoints = run_checkpoints(project, variant)
+    sources = [CandidateSource(c.name, "checkpoint", c) for c in checkpoints]
+    for recipe in project.variant(variant).candidates.averages:
+        members = average_members(project, variant, recipe)
+        folder = average_folder(project, variant, recipe)
+        average = find_average(members, folder, recipe=recipe)
+        if average is None:
+            policy = project.policy(variant)
+            raise UserError(
+                f"the average {recipe} of '{variant}' is not built, or not from these checkpoints",
+                mend=f"mbrelease average {variant} --recipe {recipe} "
+                f"--score-by {policy.primary} -o {folder}",
+            )
+        weights = {checkpoint.name: weight for checkpoint, weight in members if weight}
+        sources.append(CandidateSource(recipe, "average", average, recipe, weights))
+    return sources
+
+
+def average_members(project: Project, variant: str, recipe_text: str) -> Members:
+    """Each checkpoint of the run and its weight in the average, in step order.
+
+    What is best is decided by the policy's primary metric on dev.
+
+    Raises:
+        UserError: no such recipe, too few checkpoints, or a score it needs is not measured.
+    """
+    recipe = parse_recipe(recipe_text)
+    checkpoints = run_checkpoints(project, variant)
+    scores: list[float | None] = [None] * len(checkpoints)
+    if recipe.needs_scores:
+        primary = project.policy(variant).primary
+        sign = -1 if lower_is_better(primary) else 1
+        found = read_measurements(project, variant, checkpoints, primary)
+        scores = [None if m is None else sign * m.value for m in found]
+    inputs = [
+        RecipeInput(checkpoint.name, checkpoint.step, score)
+        for checkpoint, score in zip(checkpoints, scores, strict=True)
+    ]
+    return list(zip(checkpoints, recipe.weights(inputs), strict=True))
+
+
+def average_folder(project: Project, variant: str, recipe: str) -> Path:
+    """Where an average that is a candidate lies: ``averages/<variant>/best-3+last``."""
+    return project.averages / variant / recipe.replace(":", "-")
