@@ -76,7 +76,7 @@ def command(
     plan.require_clean()
     if plan_only:
         return
-    with progress() as bar:
+    with progress(quiet=as_json) as bar:
         receipt = publish(
             plan,
             api=api,

@@ -324,7 +324,7 @@ def _unknown(plan: Plan, error: Exception, api: HfApi) -> CheckFailed:
 
 def _not_published(plan: Plan, error: Exception, api: HfApi) -> CheckFailed:
     return CheckFailed(
-        f"{plan.repo_id} was not published: {_told(error, api, plan)}; the remote is as it was",
+        f"{plan.repo_id} was not published: {_told(error, api, plan)}; there is no new commit",
         mend="run the same command again; large files that have arrived are not sent twice",
     )
 
