@@ -66,33 +66,38 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._connection() as connection:
-            connection.executescript(SCHEMA)
+        # When the last connection closes, SQLite folds its log into the file and syncs it again:
+        # this one stays, so that it happens once and not after every request.
+        self._last = self._connect()
+        self._last.execute("PRAGMA journal_mode = WAL")
+        self._last.executescript(SCHEMA)
+
+    def close(self) -> None:
+        """Close the file; what was written is in it already."""
+        self._last.close()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A transaction that sees one state throughout."""
-        with self._connection() as connection:
+        with contextlib.closing(self._connect()) as connection:
             connection.execute("BEGIN")
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that is on disk when the block ends well, and never happened otherwise."""
-        with self._connection() as connection:
+        # Closing a connection rolls back what was not committed.
+        with contextlib.closing(self._connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             connection.execute("COMMIT")
 
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connect(self) -> sqlite3.Connection:
         # isolation_level=None: transactions begin and end where this module says.
-        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        try:
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            yield connection
-        finally:
-            connection.close()  # rolls back what was not committed
+        connection = sqlite3.connect(
+            self.path, timeout=30, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection

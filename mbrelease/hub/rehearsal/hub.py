@@ -51,7 +51,8 @@ def opened(root: Path) -> Iterator[Hub]:
         _lock(lock.fileno(), root)
         blobs = Blobs(root / "blobs")
         blobs.sweep()
-        yield Hub(Database(root / "hub.sqlite"), blobs, root / "xet")
+        with contextlib.closing(Database(root / "hub.sqlite")) as database:
+            yield Hub(database, blobs, root / "xet")
 
 
 def _lock(descriptor: int, root: Path) -> None:

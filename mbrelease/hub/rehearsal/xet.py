@@ -90,7 +90,7 @@ def read_shard(data: bytes, folder: Path) -> Iterator[XetFile]:
             return
         size_bytes = sum(_SEGMENT.unpack_from(data, start)[2] for start in starts)
         position = starts.stop + (segments * _RECORD_BYTES if flags & _HAS_VERIFICATION else 0)
-        if flags & _HAS_SHA256:
+        if flags & _HAS_SHA256 and position + _RECORD_BYTES <= len(data):
             sha256 = data[position : position + 32]
             position += _RECORD_BYTES
             yield XetFile(_hex(sha256), _hex(xet_hash), size_bytes, folder)

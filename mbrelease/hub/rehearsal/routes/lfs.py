@@ -45,7 +45,7 @@ async def upload(request: Request) -> Response:
     sha256, size_bytes = request.path_params["sha256"], int(request.path_params["size"])
     # Upload links are called without a token: the signature is the permission.
     given = request.query_params.get("signature", "")
-    if not hmac.compare_digest(given, _signature(hub, sha256, size_bytes)):
+    if not hmac.compare_digest(given.encode(), _signature(hub, sha256, size_bytes).encode()):
         return refusal(Refused(403, "This upload link was not issued by this Hub"))
     try:
         if hub.blobs.size(sha256) is None:
