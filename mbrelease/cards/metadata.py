@@ -27,6 +27,18 @@ TASK_TYPES = {
 }
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes also what only YAML 1.2, which the Hub reads, takes for a number: ``1e3``, ``0o7``."""
+
+
+def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    number = re.fullmatch(r"[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|0[ox][0-9a-fA-F]+", text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if number else None)
+
+
+_Dumper.add_representer(str, _string)
+
+
 def front_matter(
     name: str,
     *,
@@ -53,8 +65,9 @@ def front_matter(
         "tags": _tags(tags, merged=merged),
         "model-index": model_index(name, evaluation) if evaluation else None,
     }
-    text = yaml.safe_dump(
+    text = yaml.dump(
         {key: value for key, value in content.items() if value},
+        Dumper=_Dumper,
         sort_keys=False,
         allow_unicode=True,
         width=10_000,

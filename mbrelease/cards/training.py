@@ -14,7 +14,6 @@ from mbrelease.checkpoints.trainer_state import TrainerState
 from mbrelease.registry.schema import Corpus, DataSource, Phase, Variant
 from mbrelease.registry.schema import Training as TrainingFacts
 
-
 _OBJECTIVES = {
     "mlm": "masked language modelling",
     "clm": "causal language modelling",

@@ -1,0 +1,88 @@
+"""Read a rendered card as the Hub does: with a Markdown parser, not with regular expressions."""
+
+from collections.abc import Iterator
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+_PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+ISOLATES = str.maketrans("", "", "\u2068\u2069")
+
+
+def body(card: str) -> str:
+    """The card without its front matter."""
+    assert card.startswith("---\n")
+    return card.split("\n---\n", 1)[1]
+
+
+def parse(markdown: str) -> list[Token]:
+    return _PARSER.parse(markdown)
+
+
+def text_of(inline: Token) -> str:
+    """What a reader sees of an inline token."""
+    return "".join(
+        " " if child.type == "softbreak" else child.content for child in inline.children or []
+    )
+
+
+def structure(markdown: str) -> list[tuple[str, str]]:
+    """Everything but the words: block and inline elements in order, with the target of links."""
+    found = []
+    for token in parse(markdown):
+        found.append((token.type, token.tag))
+        for child in token.children or []:
+            if child.type not in ("text", "text_special", "softbreak"):
+                found.append((child.type, str(child.attrs.get("href", ""))))
+    return found
+
+
+def headings(markdown: str) -> list[str]:
+    tokens = parse(markdown)
+    return [
+        text_of(tokens[index + 1])
+        for index, token in enumerate(tokens)
+        if token.type == "heading_open" and token.tag == "h2"
+    ]
+
+
+def tables(markdown: str) -> list[list[dict[str, str]]]:
+    """Each table as rows by column name; bold is kept as ``**``."""
+    found: list[list[dict[str, str]]] = []
+    columns: list[str] = []
+    cells: list[str] = []
+    for token in parse(markdown):
+        if token.type == "table_open":
+            found.append([])
+            columns = []
+        elif token.type == "tr_open":
+            cells = []
+        elif token.type == "inline" and token.level > 2:
+            cells.append("".join(_marked(token)))
+        elif token.type == "tr_close" and not columns:
+            columns = cells
+        elif token.type == "tr_close":
+            found[-1].append(dict(zip(columns, cells, strict=True)))
+    return found
+
+
+def table_with(markdown: str, column: str) -> list[dict[str, str]]:
+    """The one table that has ``column``."""
+    (table,) = [rows for rows in tables(markdown) if rows and column in rows[0]]
+    return table
+
+
+def section(markdown: str, heading: str) -> str:
+    """The text below one heading of the second level."""
+    parts = markdown.split(f"\n## {heading}\n", 1)
+    assert len(parts) == 2, f"no section '{heading}'"
+    return parts[1].split("\n## ", 1)[0]
+
+
+def python_blocks(markdown: str) -> list[str]:
+    return [t.content for t in parse(markdown) if t.type == "fence" and t.info == "python"]
+
+
+def _marked(inline: Token) -> Iterator[str]:
+    for child in inline.children or []:
+        yield "**" if child.type in ("strong_open", "strong_close") else child.content

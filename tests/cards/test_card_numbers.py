@@ -1,0 +1,246 @@
+"""Every number of a card is the number of a record."""
+
+import re
+
+import pytest
+from card_projects import (
+    AVERAGE,
+    BASE,
+    FIRST,
+    SECOND,
+    VALUES,
+    Build,
+    Built,
+    decision,
+    record,
+)
+from card_projects import write as write_evidence
+from card_reading import body, section, table_with
+
+from mbrelease.cards.card import render_card
+from mbrelease.cards.numbers import (
+    amount_text,
+    change_text,
+    decimals,
+    interval_text,
+    metric_text,
+    real_text,
+    share_text,
+)
+from mbrelease.errors import UserError
+from mbrelease.evaluation.evidence import read_records
+from mbrelease.selection.decision import write_decision
+
+
+def number(text: str) -> float:
+    return float(text.strip("* ").replace("−", "-"))
+
+
+def value_and_interval(cell: str) -> tuple[str, tuple[str, str]]:
+    match = re.fullmatch(r"(\S+) \[(\S+), (\S+)\]", cell)
+    assert match is not None, cell
+    return match[1], (match[2], match[3])
+
+
+@pytest.mark.parametrize("splits", [("dev", "test"), ("dev",)])
+def test_table_equals_the_evidence_files(build: Build, splits: tuple[str, ...]) -> None:
+    built = build(splits=splits)
+    split = splits[-1]
+    rows = table_with(body(render_card(built.project, "science")), "this model")
+    assert len(rows) == 6
+    for row in rows:
+        metric = row["Metric"].split()[0]
+        key = metric.replace("@", "_at_")
+        places = decimals(metric)
+        stored = {}
+        for column, weights in (("base", BASE), ("this model", AVERAGE)):
+            # Read again from the file, not from what the test holds in memory.
+            (found,) = [
+                r
+                for r in read_records(built.project.evidence, weights, row["Task"])
+                if r.split == split
+            ]
+            stored[column] = found.metrics[key]
+            value, interval = value_and_interval(row[column])
+            assert value.strip("*") == f"{found.metrics[key]:.{places}f}"
+            assert interval == tuple(f"{bound:.{places}f}" for bound in found.ci95[key])
+            assert row["n"] == f"{found.n_examples:,}"
+        change = stored["this model"] - stored["base"]
+        assert number(row["Δ to base"]) == pytest.approx(round(change, places), abs=1e-12)
+        best = (min if metric == "loss" else max)(stored.values())
+        for column, value in stored.items():
+            alike = f"{value:.{places}f}" == f"{best:.{places}f}"
+            assert ("**" in row[column]) == alike
+
+
+def test_values_that_look_alike_are_both_bold_and_do_not_differ(built: Built) -> None:
+    rows = table_with(body(render_card(built.project, "science")), "this model")
+    (row,) = [r for r in rows if (r["Task"], r["Metric"]) == ("section", "macro_f1 ↑")]
+    # 0.4012345 against 0.40119
+    assert row["base"].startswith("**0.401**")
+    assert row["this model"].startswith("**0.401**")
+    assert row["Δ to base"] == "0.000"
+
+
+def test_candidates_table_equals_the_decision(built: Built) -> None:
+    rows = table_with(body(render_card(built.project, "science")), "Candidate")
+    names = ["base (reference)", "checkpoint-100", "checkpoint-200", "**best:1+last**"]
+    assert [row["Candidate"] for row in rows] == names
+    for row, weights in zip(rows, (BASE, FIRST, SECOND, AVERAGE), strict=True):
+        values = VALUES[weights]
+        assert row["title-abstract/recall@1 ↑"] == (
+            f"{values['title-abstract']['recall_at_1'][0]:.3f}"
+        )
+        assert row["heldout-mlm/loss ↓"] == f"{values['heldout-mlm']['loss'][0]:.4f}"
+        assert row["section/macro_f1 ↑"] == f"{values['section']['macro_f1'][0]:.3f}"
+    assert [row["Guardrails"] for row in rows] == ["", "fails section/macro_f1", "pass", "pass"]
+
+
+def test_guardrails_show_the_change_of_the_number_itself(built: Built) -> None:
+    rows = table_with(body(render_card(built.project, "science")), "Guardrail")
+    loss, f1 = rows
+    assert (loss["Reference"], loss["Chosen"]) == ("3.9877", "3.6123")
+    assert loss["Change"] == "−0.3753"  # 3.6123456 − 3.98765432; it fell, which is better
+    assert f1["Change"] == "+0.123"
+    assert [row["Result"] for row in rows] == ["pass", "pass"]
+
+
+def test_summary_repeats_the_table(built: Built) -> None:
+    text = section(render_card(built.project, "science"), "Summary")
+    assert "- heldout-mlm: loss **3.6235** (base: 4.0123)" in text
+    assert "- title-abstract: recall@1 **0.160** (base: 0.071)" in text
+
+
+def test_says_which_split_chose_and_which_is_reported(build: Build) -> None:
+    card = render_card(build().project, "science")
+    assert "chosen on the dev split. The results come from the test split" in card
+    assert "which also chose the weights" not in card
+
+
+def test_says_when_one_split_did_both(build: Build) -> None:
+    card = render_card(build(splits=("dev",)).project, "science")
+    assert "chosen on dev too" in section(card, "Evaluation")
+    assert "the dev split, which also chose the weights" in section(card, "Limitations")
+
+
+def test_task_without_test_results_falls_back_to_dev_and_says_so(build: Build) -> None:
+    built = build()
+    for weights in (BASE, AVERAGE):
+        path = built.records[weights, "section", "test"].file
+        assert path is not None
+        path.unlink()
+        write_evidence(built.project.evidence, built.records[weights, "section", "dev"])
+    rows = table_with(body(render_card(built.project, "science")), "this model")
+    assert [row["Split"] for row in rows] == ["test"] * 4 + ["dev"] * 2
+    assert [row["n"] for row in rows] == ["1,048"] * 4 + ["492"] * 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"attn": "fa2-varlen"}, {"dtype": "bfloat16"}, {"data_sha256": "d" * 64}, {"code_version": 2}],
+)
+def test_only_measurements_made_alike_stand_side_by_side(
+    built: Built, change: dict[str, str]
+) -> None:
+    """A record of this model measured otherwise must not displace the one that compares."""
+    odd = record(AVERAGE, "title-abstract", "test", {"recall_at_1": 0.9, "mrr": 0.9}, **change)
+    write_evidence(built.project.evidence, odd)
+    rows = table_with(body(render_card(built.project, "science")), "this model")
+    shown = {row["Metric"]: row for row in rows if row["Task"] == "title-abstract"}
+    assert shown["recall@1 ↑"]["this model"].startswith("**0.160**")
+    assert shown["recall@1 ↑"]["base"].startswith("0.071")
+
+
+def test_a_reference_measured_otherwise_is_left_out(built: Built) -> None:
+    project = built.project
+    path = built.records[BASE, "title-abstract", "test"].file
+    assert path is not None
+    path.unlink()
+    values = {"recall_at_1": 0.9, "mrr": 0.9}
+    write_evidence(
+        project.evidence, record(BASE, "title-abstract", "test", values, dtype="bfloat16")
+    )
+    rows = table_with(body(render_card(project, "science")), "this model")
+    for row in rows:
+        if row["Task"] == "title-abstract":
+            assert (row["base"], row["Δ to base"]) == ("–", "")
+            assert "**" not in row["this model"]  # nothing to be better than
+
+
+def test_data_on_disk_decides_between_measurements_of_two_versions(built: Built) -> None:
+    from mbrelease.files import sha256_file
+
+    data = built.project.path("data/test.jsonl")
+    data.parent.mkdir()
+    data.write_text('{"title": "a", "text": "b"}\n')
+    today = {"data_sha256": sha256_file(data)}
+    for weights, value in ((BASE, 0.2), (AVERAGE, 0.3)):
+        values = {"recall_at_1": value, "mrr": value}
+        write_evidence(
+            built.project.evidence, record(weights, "title-abstract", "test", values, **today)
+        )
+    rows = table_with(body(render_card(built.project, "science")), "this model")
+    assert [r["this model"][:9] for r in rows if r["Task"] == "title-abstract"] == ["**0.300**"] * 2
+
+
+def test_a_number_that_is_none_stops_the_card(built: Built) -> None:
+    path = built.records[AVERAGE, "heldout-mlm", "test"].file
+    assert path is not None
+    path.write_text(path.read_text().replace("3.62345678", "NaN"))
+    with pytest.raises(UserError, match="loss was measured as nan"):
+        render_card(built.project, "science")
+
+
+def test_average_names_its_members_and_weights(built: Built) -> None:
+    text = section(render_card(built.project, "science"), "How these weights were chosen")
+    assert "`best:1+last` averages checkpoint-100 and checkpoint-200, 0.5 each." in text
+    uneven = decision(built)
+    last = uneven.candidates[-1].model_copy(
+        update={"members": {"checkpoint-100": 0.25, "checkpoint-200": 0.75}}
+    )
+    write_decision(
+        built.project.decision("science"),
+        uneven.model_copy(update={"candidates": [*uneven.candidates[:-1], last]}),
+    )
+    text = section(render_card(built.project, "science"), "How these weights were chosen")
+    assert "averages 0.25 × checkpoint-100, 0.75 × checkpoint-200." in text
+
+
+def test_evidence_is_named_with_its_record(built: Built) -> None:
+    rows = table_with(body(render_card(built.project, "science")), "Record")
+    assert len(rows) == 6
+    for row in rows:
+        weights = BASE if row["Model"] == "base" else AVERAGE
+        found = built.records[weights, row["Task"], row["Split"]]
+        assert found.file == built.project.root / row["File"]
+        assert row["Record"] == found.provenance.key[:16]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("heldout-mlm/loss", 3.70712, "3.7071"),
+        ("bits_per_byte", 1.23456, "1.2346"),
+        ("perplexity", 40.126, "40.13"),
+        ("recall@1", 0.4396, "0.440"),
+        ("recall_at_1", 1.0, "1.000"),
+        ("mrr", -0.00001, "0.000"),
+    ],
+)
+def test_metric_text(metric: str, value: float, text: str) -> None:
+    assert metric_text(metric, value) == text
+
+
+def test_signs_and_intervals() -> None:
+    assert change_text("loss", -0.096) == "−0.0960"
+    assert change_text("recall@1", 0.1612) == "+0.161"
+    assert change_text("recall@1", -0.0004) == "0.000"
+    assert interval_text("recall@1", (0.42, 0.4605)) == "[0.420, 0.461]"
+
+
+def test_amounts_lose_nothing() -> None:
+    assert amount_text(450_000_000) == "450 million"
+    assert amount_text(1_719_000_000_000) == "1.719 trillion"
+    assert amount_text(518_531) == "518,531"
+    assert amount_text(1_000_001) == "1,000,001"
+    assert (real_text(2e-5), real_text(160_000.0), share_text(0.3)) == ("2e-05", "160,000", "30%")
