@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from mbrelease.errors import UserError
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS repositories (
     id TEXT PRIMARY KEY,
@@ -65,12 +67,23 @@ class Database:
     """One SQLite file; a connection a transaction, so that any thread may use it."""
 
     def __init__(self, path: Path) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            UserError: there is a file of that name which is something else.
+        """
         self.path = path
         # When the last connection closes, SQLite folds its log into the file and syncs it again:
         # this one stays, so that it happens once and not after every request.
-        self._last = self._connect()
-        self._last.execute("PRAGMA journal_mode = WAL")
-        self._last.executescript(SCHEMA)
+        try:
+            self._last = self._connect()
+            self._last.execute("PRAGMA journal_mode = WAL")
+            self._last.executescript(SCHEMA)
+        except sqlite3.DatabaseError as error:
+            raise UserError(
+                f"{path} is not the database of a rehearsal Hub: {error}",
+                mend="choose another folder with --root, or move that file away",
+            ) from error
 
     def close(self) -> None:
         """Close the file; what was written is in it already."""
@@ -97,7 +110,11 @@ class Database:
         connection = sqlite3.connect(
             self.path, timeout=30, isolation_level=None, check_same_thread=False
         )
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
         return connection

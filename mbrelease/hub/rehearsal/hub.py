@@ -13,6 +13,7 @@ from mbrelease.errors import UserError
 from mbrelease.files import unwritable
 from mbrelease.hub.rehearsal.blobs import Blobs
 from mbrelease.hub.rehearsal.database import Database
+from mbrelease.hub.rehearsal.xet import sweep
 
 # Whoever holds a token is this user, who may write everywhere: it is a rehearsal.
 USER = "rehearsal"
@@ -51,6 +52,7 @@ def opened(root: Path) -> Iterator[Hub]:
         _lock(lock.fileno(), root)
         blobs = Blobs(root / "blobs")
         blobs.sweep()
+        sweep(root / "xet")
         with contextlib.closing(Database(root / "hub.sqlite")) as database:
             yield Hub(database, blobs, root / "xet")
 

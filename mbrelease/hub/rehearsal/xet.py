@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from mbrelease.hub.rehearsal.refusals import Refused
 if TYPE_CHECKING:
     from mbrelease.hub.rehearsal.committing import Put
     from mbrelease.hub.rehearsal.hub import Hub
+
+TOKEN_SECONDS = 24 * 3600
 
 # Layout of a shard: 48-byte records after a 48-byte header, see
 # https://huggingface.co/docs/xet/en/shard
@@ -56,6 +59,16 @@ def new_upload_folder(xet_folder: Path) -> Path:
     folder = xet_folder / f"upload-{secrets.token_hex(8)}"
     folder.mkdir(parents=True)
     return folder.resolve()
+
+
+def sweep(xet_folder: Path) -> None:
+    """Remove uploads that were never committed while their token was good, and broken reads."""
+    if not xet_folder.is_dir():
+        return
+    oldest = time.time() - TOKEN_SECONDS
+    for folder in xet_folder.iterdir():
+        if folder.name.startswith("read-") or folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def fetch_uploaded(hub: Hub, puts: Sequence[Put]) -> None:

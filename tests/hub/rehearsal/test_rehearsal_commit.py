@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,23 @@ def test_a_stale_parent_is_refused_and_nothing_changes(api: HfApi, repo: str) ->
         repo, [CommitOperationAdd("a.txt", b"3")], commit_message="3", parent_commit=second[:8]
     )
     assert api.model_info(repo).sha == third.oid
+
+
+def test_of_many_at_once_one_wins(api: HfApi, repo: str) -> None:
+    parent = api.model_info(repo).sha
+
+    def push(number: int) -> str | int:
+        add = [CommitOperationAdd("a.txt", str(number).encode())]
+        try:
+            return api.create_commit(repo, add, commit_message="race", parent_commit=parent).oid
+        except HfHubHTTPError as error:
+            return error.response.status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(push, range(6)))
+    assert answers.count(412) == 5
+    assert api.model_info(repo).sha in answers
+    assert len(api.list_repo_commits(repo)) == 2
 
 
 def test_an_unchanged_file_is_left_out_by_the_client(

@@ -127,3 +127,27 @@ def test_no_option_opens_it_to_the_network(tmp_path: Path) -> None:
     assert refused.exit_code == 2
     with running(tmp_path) as url:
         assert url.startswith("http://127.0.0.1:")
+
+
+def test_a_database_that_is_something_else(tmp_path: Path) -> None:
+    (tmp_path / "hub.sqlite").write_text("not a database, and long enough to be read as one" * 99)
+    with pytest.raises(UserError, match="not the database of a rehearsal Hub"), running(tmp_path):
+        pass
+
+
+def test_what_a_kill_left_half_done_is_swept_away(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+    left = [
+        tmp_path / "blobs/ab/.abc.x1.tmp",
+        tmp_path / "xet/read-1/xet/xorbs",
+        tmp_path / "xet/upload-old/xet",
+        tmp_path / "xet/upload-new/xet",
+    ]
+    for path in left:
+        path.mkdir(parents=True)
+    left[0].rmdir()
+    left[0].write_bytes(b"half")
+    os.utime(tmp_path / "xet/upload-old", (0, 0))
+    with running(tmp_path):
+        assert [path.exists() for path in left] == [False, False, False, True]

@@ -8,9 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mbrelease.hub.rehearsal.call import Call, writes
-from mbrelease.hub.rehearsal.xet import new_upload_folder
-
-_LIFETIME_SECONDS = 24 * 3600
+from mbrelease.hub.rehearsal.xet import TOKEN_SECONDS, new_upload_folder
 
 
 def write_token(call: Call) -> Response:
@@ -21,7 +19,7 @@ def write_token(call: Call) -> Response:
     return JSONResponse(
         {
             "accessToken": "rehearsal",
-            "exp": int(time.time()) + _LIFETIME_SECONDS,
+            "exp": int(time.time()) + TOKEN_SECONDS,
             "casUrl": f"local://{folder}",
         }
     )
