@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mbrelease.cards.numbers import change_text, metric_text, plural, real_text
+from mbrelease.cards.numbers import change_text, metric_heading, metric_text, plural, real_text
 from mbrelease.cards.tables import Table, bold, table
 from mbrelease.evaluation.metric_names import lower_is_better
 from mbrelease.selection.decision import Candidate, Decision, Measurement
@@ -106,7 +106,7 @@ def _rules(decision: Decision) -> tuple[str, ...]:
 def _candidates_table(decision: Decision) -> Table:
     policy = decision.policy
     metrics = list(dict.fromkeys([policy.primary, *(g.metric for g in policy.guardrails)]))
-    header = ["Candidate", *(f">{metric}{_arrow(metric)}" for metric in metrics), "Guardrails"]
+    header = ["Candidate", *(f">{metric_heading(metric)}" for metric in metrics), "Guardrails"]
     rows = [_candidate_cells(decision.reference, metrics, f"{policy.reference} (reference)")]
     for candidate in decision.candidates:
         if candidate.weights_sha256 == decision.reference.weights_sha256:
@@ -138,7 +138,7 @@ def _guardrails_table(chosen: Candidate) -> Table:
         change = -result.change if lower_is_better(result.metric) else result.change
         rows.append(
             [
-                result.metric + _arrow(result.metric),
+                metric_heading(result.metric),
                 metric_text(result.metric, result.reference),
                 metric_text(result.metric, result.value),
                 change_text(result.metric, change),
@@ -166,10 +166,6 @@ def _interval(candidate: Candidate, metric: str) -> tuple[float, float] | None:
         (m for m in candidate.measurements if m.metric == metric), None
     )
     return found.ci95 if found else None
-
-
-def _arrow(metric: str) -> str:
-    return " ↓" if lower_is_better(metric) else " ↑"
 
 
 def members_text(members: Sequence[tuple[str, str]]) -> str:

@@ -7,12 +7,17 @@ bits, two for perplexity, three for everything between 0 and 1.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 from mbrelease.errors import UserError
-from mbrelease.evaluation.metric_names import metric_key
+from mbrelease.evaluation.metric_names import lower_is_better, metric_key
+
+# Between things that a line should not part.
+NO_BREAK = "\u00a0"
 
 _DECIMALS = {"loss": 4, "bits_per_byte": 4, "perplexity": 2}
 _DECIMALS_OF_RATES = 3
+_LARGEST_DENOMINATOR = 100
 _UNITS = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"))
 
 
@@ -38,13 +43,18 @@ def metric_text(metric: str, value: float) -> str:
 def interval_text(metric: str, bounds: tuple[float, float]) -> str:
     """An interval of ``metric``, such as ``[0.420, 0.460]``."""
     low, high = (metric_text(metric, bound) for bound in bounds)
-    return f"[{low}, {high}]"
+    return f"[{low},{NO_BREAK}{high}]"
 
 
 def change_text(metric: str, change: float) -> str:
     """A difference of two values, signed: ``+0.161``, ``−0.0960``, ``0.000``."""
     change = _unsigned_zero(change, decimals(metric))
     return ("+" if change > 0 else "") + metric_text(metric, change)
+
+
+def metric_heading(metric: str) -> str:
+    """A metric with an arrow to its better side: ``loss ↓``."""
+    return f"{metric}{NO_BREAK}{'↓' if lower_is_better(metric) else '↑'}"
 
 
 def count_text(count: int) -> str:
@@ -68,6 +78,12 @@ def share_text(share: float) -> str:
 def real_text(value: float) -> str:
     """A setting, such as a learning rate, as a person would write it: ``0.0002``, ``160,000``."""
     return f"{value:,.0f}" if value == int(value) else f"{value:.6g}"
+
+
+def weight_text(weight: float) -> str:
+    """The weight of a member of an average: ``1/3`` where it is a simple fraction."""
+    fraction = Fraction(weight).limit_denominator(_LARGEST_DENOMINATOR)
+    return str(fraction) if abs(fraction - Fraction(weight)) < 1e-12 else f"{weight:.6g}"
 
 
 def join_words(words: list[str] | tuple[str, ...], conjunction: str = "and") -> str:

@@ -11,7 +11,13 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from mbrelease.cards.numbers import change_text, count_text, interval_text, metric_text
+from mbrelease.cards.numbers import (
+    change_text,
+    count_text,
+    interval_text,
+    metric_heading,
+    metric_text,
+)
 from mbrelease.cards.tables import Table, bold, table
 from mbrelease.errors import UserError
 from mbrelease.evaluation.candidates import released_checkpoint
@@ -297,11 +303,10 @@ def _data_on_disk(project: Project, task: AnyTask, split: str) -> str | None:
 
 
 def _cells(row: Row, *, show_split: bool) -> list[str | None]:
-    arrow = "↓" if lower_is_better(row.metric) else "↑"
     change = None if row.change is None else change_text(row.metric, row.change)
     return [
         row.task.name,
-        f"{row.metric} {arrow}",
+        metric_heading(row.metric),
         *_value_cells(row),
         change,
         count_text(row.record.n_examples),

@@ -17,7 +17,9 @@ def task_notes(evaluation: Evaluation) -> tuple[str, ...]:
 def _what(row: Row) -> str:
     task, record = row.task, row.record
     if task.type == "mlm":
-        return f"masked tokens are predicted, {share_text(task.mask_rate)} of each text masked"
+        masked = record.counts.get("masked_tokens")
+        how_many = f"{count_text(masked)} masked tokens" if masked else "masked tokens"
+        return f"{how_many} are predicted, {share_text(task.mask_rate)} of each text being masked"
     if task.type == "retrieval":
         return (
             f"each {task.query} has to find its own {task.document} among "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from mbrelease.cards.numbers import weight_text
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.discover import discover
 from mbrelease.checkpoints.trainer_state import TrainerState
@@ -32,7 +33,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Member:
-    """A checkpoint that went into an average, and its weight, such as ``1/4`` or ``0.25``."""
+    """A checkpoint that went into an average, and its weight, such as ``1/4``."""
 
     name: str
     weight: str
@@ -89,7 +90,7 @@ def find_weights(project: Project, entry: Variant, decision: Decision | None) ->
         folder = project.path(chosen.path)
         average = None
         if chosen.kind == "average":
-            members = tuple(Member(name, f"{w:.6g}") for name, w in chosen.members.items())
+            members = tuple(Member(name, weight_text(w)) for name, w in chosen.members.items())
             average = Average(chosen.recipe or chosen.name, members)
         checkpoint = open_checkpoint(folder) if folder.is_dir() else None
         return Weights(chosen.weights_sha256, checkpoint, average, _run_state(project, entry))

@@ -85,4 +85,5 @@ def python_blocks(markdown: str) -> list[str]:
 
 def _marked(inline: Token) -> Iterator[str]:
     for child in inline.children or []:
-        yield "**" if child.type in ("strong_open", "strong_close") else child.content
+        text = child.content.replace("\u00a0", " ")
+        yield "**" if child.type in ("strong_open", "strong_close") else text

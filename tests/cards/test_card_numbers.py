@@ -26,6 +26,7 @@ from mbrelease.cards.numbers import (
     metric_text,
     real_text,
     share_text,
+    weight_text,
 )
 from mbrelease.errors import UserError
 from mbrelease.evaluation.evidence import read_records
@@ -193,7 +194,7 @@ def test_a_number_that_is_none_stops_the_card(built: Built) -> None:
 
 def test_average_names_its_members_and_weights(built: Built) -> None:
     text = section(render_card(built.project, "science"), "How these weights were chosen")
-    assert "`best:1+last` averages checkpoint-100 and checkpoint-200, 0.5 each." in text
+    assert "`best:1+last` averages checkpoint-100 and checkpoint-200, 1/2 each." in text
     uneven = decision(built)
     last = uneven.candidates[-1].model_copy(
         update={"members": {"checkpoint-100": 0.25, "checkpoint-200": 0.75}}
@@ -203,7 +204,7 @@ def test_average_names_its_members_and_weights(built: Built) -> None:
         uneven.model_copy(update={"candidates": [*uneven.candidates[:-1], last]}),
     )
     text = section(render_card(built.project, "science"), "How these weights were chosen")
-    assert "averages 0.25 × checkpoint-100, 0.75 × checkpoint-200." in text
+    assert "averages 1/4 × checkpoint-100, 3/4 × checkpoint-200." in text
 
 
 def test_evidence_is_named_with_its_record(built: Built) -> None:
@@ -235,7 +236,8 @@ def test_signs_and_intervals() -> None:
     assert change_text("loss", -0.096) == "−0.0960"
     assert change_text("recall@1", 0.1612) == "+0.161"
     assert change_text("recall@1", -0.0004) == "0.000"
-    assert interval_text("recall@1", (0.42, 0.4605)) == "[0.420, 0.461]"
+    assert interval_text("recall@1", (0.42, 0.4605)) == "[0.420,\u00a00.461]"
+    assert [weight_text(w) for w in (1 / 3, 0.25, 0.123456789)] == ["1/3", "1/4", "0.123457"]
 
 
 def test_amounts_lose_nothing() -> None:

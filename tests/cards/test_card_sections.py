@@ -60,7 +60,7 @@ def test_summary_says_what_was_chosen_and_why(built: Built) -> None:
     text = section(render_card(built.project, "science"), "Summary")
     assert (
         "The weights are `best:1+last`, an average of 2 checkpoints, chosen among 2 checkpoints "
-        "and 1 average by title-abstract/recall@1 on the dev split. It has the highest recall@1 "
+        "and 1 average on the dev split. It has the highest recall@1 "
         "among those that pass."
     ) in text
     assert (
