@@ -6,10 +6,13 @@ import hashlib
 import io
 import json
 import os
+import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
@@ -78,7 +81,7 @@ def test_an_object_is_stored_only_under_its_own_sha256(repo: str, hub_url: str) 
     data = b"the announced bytes"
     sha256 = hashlib.sha256(data).hexdigest()
     href = batch(hub_url, repo, sha256, len(data))["actions"]["upload"]["href"]  # type: ignore[index]
-    for wrong in (b"other bytes, as long", b"short", data + b"!"):
+    for wrong in (data[::-1], b"short", data + b"!"):
         with pytest.raises(urllib.error.HTTPError) as refusal:
             urllib.request.urlopen(urllib.request.Request(href, data=wrong, method="PUT"))
         assert refusal.value.code == 400
@@ -87,6 +90,27 @@ def test_an_object_is_stored_only_under_its_own_sha256(repo: str, hub_url: str) 
     with urllib.request.urlopen(urllib.request.Request(href, data=data, method="PUT")) as answer:
         assert answer.status == 200
     assert "actions" not in batch(hub_url, repo, sha256, len(data))
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(repo: str, hub_url: str, hub_root: Path) -> None:
+    data = os.urandom(100_000)
+    sha256 = hashlib.sha256(data).hexdigest()
+    href = batch(hub_url, repo, sha256, len(data))["actions"]["upload"]["href"]  # type: ignore[index]
+    parts = urlsplit(href)
+    with socket.create_connection((str(parts.hostname), parts.port or 0)) as connection:
+        head = f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data[:50_000])
+        folder = hub_root / "blobs" / sha256[:2]
+        wait_for(lambda: any(folder.glob(".*.tmp")))
+    wait_for(lambda: not any(folder.glob(".*.tmp")))
+    assert "actions" in batch(hub_url, repo, sha256, len(data))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_an_upload_link_cannot_be_made_up(repo: str, hub_url: str) -> None:

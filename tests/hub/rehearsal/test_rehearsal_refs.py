@@ -67,6 +67,15 @@ def test_branches_go_their_own_way(api: HfApi, repo: str) -> None:
     assert titles == ["old goes on", "base", "initial commit"]
 
 
+def test_the_same_change_on_two_branches_may_be_the_same_commit(api: HfApi, repo: str) -> None:
+    """As in git, where an id is made of content, parent, author and second."""
+    api.create_branch(repo, branch="other")
+    ids = [commit(api, repo, "same", revision=branch) for branch in ("main", "other")]
+    for branch, commit_id in zip(("main", "other"), ids, strict=True):
+        assert api.model_info(repo, revision=branch).sha == commit_id
+        assert len(api.list_repo_commits(repo, revision=branch)) == 2
+
+
 def test_a_tag_or_a_commit_cannot_be_committed_to(api: HfApi, repo: str) -> None:
     sha = commit(api, repo, "one")
     api.create_tag(repo, tag="v1")

@@ -151,3 +151,9 @@ def test_what_a_kill_left_half_done_is_swept_away(tmp_path: Path) -> None:
     os.utime(tmp_path / "xet/upload-old", (0, 0))
     with running(tmp_path):
         assert [path.exists() for path in left] == [False, False, False, True]
+
+
+def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mbrelease.hub.rehearsal.server._EXTRA", ("a_module_that_is_not_there",))
+    with pytest.raises(UserError, match=r"needs the extra \[rehearsal\]"), running(tmp_path):
+        pass
