@@ -125,6 +125,18 @@ def test_a_pull_request_whose_answer_is_lost_is_opened_once(
     assert commits(api)[0] == first.commit
 
 
+def test_a_pull_request_that_never_arrived_is_not_asked_for_twice(
+    proxy, api: HfApi, cut_api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    """No guard would keep a late first one and a second one apart."""
+    api.create_repo(REPO)
+    proxy.refuse = lambda method, path: "/commit/" in path
+    plan = make_plan(release, REPO, create_pr=True, api=cut_api)
+    with pytest.raises(CheckFailed, match="was not published"):
+        publish.publish(plan, api=cut_api, receipts=tmp_path / "receipts")
+    assert proxy.count("POST", "/commit/") == 1
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_other_bytes_than_were_sent_are_not_tagged(
     name: str, proxy, api: HfApi, cut_api: HfApi, release: Path, tmp_path: Path
