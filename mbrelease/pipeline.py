@@ -15,6 +15,7 @@ from mbrelease import __version__
 from mbrelease.averaging.average import average_checkpoints, find_average
 from mbrelease.cards.card import render_card
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from mbrelease.checkpoints.normalize import release_files, write_release
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend, Device, choose_backend
 from mbrelease.evaluation.candidates import released_checkpoint, run_checkpoints
@@ -27,7 +28,6 @@ from mbrelease.files import (
     write_json,
     write_text,
 )
-from mbrelease.parity.normalize import release_files, write_release
 from mbrelease.parity.verify import verify
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.project import Project

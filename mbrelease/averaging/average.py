@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,28 +12,20 @@ from mbrelease import __version__
 from mbrelease.averaging.compatibility import check_compatible
 from mbrelease.averaging.engine import write_average
 from mbrelease.checkpoints.checkpoint import SINGLE_FILE, Checkpoint, open_checkpoint
+from mbrelease.checkpoints.normalize import config_files, tokenizer_files
 from mbrelease.errors import UserError
-from mbrelease.files import atomic_folder, canonical_json, read_json, sha256_file, write_json
+from mbrelease.files import (
+    atomic_folder,
+    canonical_json,
+    read_json,
+    sha256_bytes,
+    sha256_file,
+    write_bytes,
+    write_json,
+)
 from mbrelease.progress import SILENT, Progress
 
 RECORD_FILE = "averaging.json"
-
-# What belongs to a model besides its weights. A list of what may come along, so that optimizer
-# state, random states, trainer logs and pickles never do.
-MODEL_FILES = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-)
 
 
 @dataclass(frozen=True)
@@ -89,8 +80,8 @@ def average_checkpoints(
     check_compatible([checkpoint for checkpoint, _ in plan.members])
     with atomic_folder(output) as folder:
         write_average(plan.by_content, folder / SINGLE_FILE, _metadata(plan), progress=progress)
-        for source in _model_files(plan.last):
-            shutil.copyfile(source, folder / source.name)
+        for name, data in _model_files(plan.last).items():
+            write_bytes(folder / name, data)
         write_json(folder / RECORD_FILE, _record(plan, folder))
     return open_checkpoint(output)
 
@@ -107,7 +98,7 @@ def find_average(
     if not (output / RECORD_FILE).is_file():
         return None
     record = _read_record(output)
-    wanted = {source.name: sha256_file(source) for source in _model_files(plan.last)}
+    wanted = {name: sha256_bytes(data) for name, data in _model_files(plan.last).items()}
     listed = record["files"]
     if record.get("recipe") != recipe or record.get("parents") != plan.parents:
         return None
@@ -191,6 +182,8 @@ def _read_record(output: Path) -> dict[str, Any]:
     return record
 
 
-def _model_files(checkpoint: Checkpoint) -> list[Path]:
-    paths = [checkpoint.path / name for name in MODEL_FILES]
-    return [path for path in paths if path.is_file()]
+def _model_files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """Config and tokenizer, as a release has them; a run may have left no tokenizer."""
+    if not (checkpoint.path / "tokenizer.json").is_file():
+        return config_files(checkpoint)
+    return {**config_files(checkpoint), **tokenizer_files(checkpoint)}

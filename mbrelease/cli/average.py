@@ -18,7 +18,6 @@ from mbrelease.evaluation.metric_names import lower_is_better, split_metric
 
 if TYPE_CHECKING:
     from mbrelease.checkpoints.checkpoint import Checkpoint
-    from mbrelease.evaluation.evidence import Provenance
 
 EVAL_LOSS = "eval_loss"
 
@@ -155,38 +154,12 @@ def _values(
 
 def _measured(checkpoints: list[Checkpoint], root: Path, score_by: str) -> list[float | None]:
     """The metric on dev, of all checkpoints under the same settings."""
-    from mbrelease.evaluation.evidence import read_records
+    from mbrelease.evaluation.comparable import comparable_records
 
     task, key = split_metric(score_by)
-    found: list[dict[tuple[object, ...], float]] = []
-    for checkpoint in checkpoints:
-        records = read_records(root, checkpoint.weights_sha256, task)
-        found.append(
-            {
-                _settings(record.provenance): record.metrics[key]
-                for record in records
-                if record.split == "dev" and key in record.metrics
-            }
-        )
-    settings = {setting for values in found for setting in values}
-    # Values compare only under the same settings: take those that most were measured with.
-    chosen = max(
-        sorted(settings, key=repr),
-        key=lambda setting: (sum(setting in values for values in found), setting[0]),
-        default=None,
-    )
-    return [None if chosen is None else values.get(chosen) for values in found]
-
-
-def _settings(provenance: Provenance) -> tuple[object, ...]:
-    return (
-        provenance.code_version,
-        provenance.attn,
-        provenance.dtype,
-        provenance.device,
-        provenance.data_sha256,
-        provenance.task_sha256,
-    )
+    weights = [checkpoint.weights_sha256 for checkpoint in checkpoints]
+    records = comparable_records(root, weights, task, "dev")
+    return [record.metrics.get(key) if record else None for record in records]
 
 
 def _print_weights(recipe: Recipe, score_by: str, weighed: list[Weighed], as_json: bool) -> None:

@@ -47,6 +47,7 @@ def make_checkpoint(tmp_path: Path) -> MakeCheckpoint:
         (folder / "config.json").write_text(json.dumps(config))
         if tokenizer is not None:
             (folder / "tokenizer.json").write_text(tokenizer)
+            (folder / "tokenizer_config.json").write_text('{"mask_token": "[MASK]"}')
         if eval_loss is not None:
             row = {"step": step, "eval_loss": eval_loss}
             state = {"global_step": step, "max_steps": 100, "log_history": [row]}

@@ -169,7 +169,14 @@ def test_the_output_says_how_it_was_made(make_checkpoint, tmp_path):
     ]
     assert record["parents"] == parents
     found = sorted(entry.name for entry in (tmp_path / "out").iterdir())
-    assert found == ["averaging.json", "config.json", "model.safetensors", "tokenizer.json"]
+    assert found == [
+        "averaging.json",
+        "config.json",
+        "model.safetensors",
+        "special_tokens_map.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
 
 
 def test_all_differences_are_reported_at_once(make_checkpoint, tmp_path):
@@ -217,7 +224,9 @@ def test_configs_of_two_generations_are_one_model(make_checkpoint, tmp_path):
         make_checkpoint(2, {"w": normal(3)}, config=new),
     ]
     result = average_checkpoints(shares(folders), tmp_path / "out", recipe="test")
-    assert result.raw_config == new
+    assert result.config == open_checkpoint(folders[1]).config
+    assert result.raw_config["global_rope_theta"] == 10000.0
+    assert result.raw_config["rope_parameters"] == new["rope_parameters"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])

@@ -164,7 +164,7 @@ def test_an_encoder_and_a_classifier_load_by_their_own_class(tmp_path, released)
     from transformers import AutoConfig, ModernBertForSequenceClassification, ModernBertModel
 
     from mbrelease.checkpoints.checkpoint import open_checkpoint
-    from mbrelease.parity.normalize import write_release
+    from mbrelease.checkpoints.normalize import write_release
 
     for index, kind in enumerate((ModernBertModel, ModernBertForSequenceClassification)):
         torch.manual_seed(0)
@@ -181,7 +181,7 @@ def test_an_encoder_and_a_classifier_load_by_their_own_class(tmp_path, released)
 @pytest.mark.skipif(not REAL_RUNS.is_dir(), reason="the real run is not beside this checkout")
 def test_a_real_checkpoint_passes_but_for_sparse_prediction(tmp_path):
     from mbrelease.checkpoints.checkpoint import open_checkpoint
-    from mbrelease.parity.normalize import write_release
+    from mbrelease.checkpoints.normalize import write_release
 
     checkpoint, base = REAL_RUNS / "dapt" / "checkpoint-1200", REAL_RUNS / "base/checkpoint-1000"
     report = verify(checkpoint, against=base, relation="continued-pretraining")

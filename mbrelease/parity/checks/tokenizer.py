@@ -8,9 +8,9 @@ from typing import Any
 
 from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.checkpoints.config import ModernBertConfig
+from mbrelease.checkpoints.normalize import CLASS_OF_5X, SPECIAL_TOKENS
 from mbrelease.errors import UserError
 from mbrelease.files import read_json
-from mbrelease.parity.normalize import CLASS_OF_5X, SPECIAL_TOKENS
 from mbrelease.parity.report import (
     CheckResult,
     failed,

@@ -109,22 +109,39 @@ def release_files(checkpoint: Checkpoint) -> dict[str, bytes]:
     Raises:
         UserError: the config or tokenizer is missing or cannot be written for all generations.
     """
+    files = {**config_files(checkpoint), **tokenizer_files(checkpoint)}
+    if checkpoint.weight_files != (checkpoint.path / SINGLE_FILE,):
+        files[SHARD_INDEX] = (checkpoint.path / SHARD_INDEX).read_bytes()
+    return files
+
+
+def config_files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """config.json for both generations.
+
+    Raises:
+        UserError: the config cannot be written for all generations.
+    """
     config = release_config(checkpoint.raw_config, dtype=_stored_dtype(checkpoint))
+    return {"config.json": _json_bytes("config.json", config)}
+
+
+def tokenizer_files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """The tokenizer's files for both generations.
+
+    Raises:
+        UserError: the tokenizer is missing or malformed.
+    """
     vocabulary = _tokenizer_file(checkpoint, "tokenizer.json")
     tokenizer = read_json(_tokenizer_file(checkpoint, "tokenizer_config.json"))
     if not isinstance(tokenizer, dict):
         raise UserError(f"{checkpoint.path / 'tokenizer_config.json'}: not a JSON object")
     tokenizer = release_tokenizer_config(tokenizer, checkpoint.config)
     special = {key: tokenizer[key] for key in SPECIAL_TOKENS if tokenizer.get(key) is not None}
-    files = {
-        "config.json": _json_bytes("config.json", config),
+    return {
         "tokenizer_config.json": _json_bytes("tokenizer_config.json", tokenizer),
         "special_tokens_map.json": _json_bytes("special_tokens_map.json", special),
         "tokenizer.json": vocabulary.read_bytes(),
     }
-    if checkpoint.weight_files != (checkpoint.path / SINGLE_FILE,):
-        files[SHARD_INDEX] = (checkpoint.path / SHARD_INDEX).read_bytes()
-    return files
 
 
 def write_release(checkpoint: Checkpoint, folder: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.checkpoints.config import FULL, SLIDING, legacy_form, normal_form
+from mbrelease.checkpoints.normalize import release_config, release_tokenizer_config, write_release
 from mbrelease.errors import UserError
 from mbrelease.files import sha256_file
-from mbrelease.parity.normalize import release_config, release_tokenizer_config, write_release
 
 
 def logits(folder, *, seed=0):

@@ -1,5 +1,6 @@
-from __future__ import annotations
+"""A tiny ModernBERT, as transformers saves it and as a release of it."""
 
+from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
@@ -92,7 +93,7 @@ def saved_by_5x(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def released(saved_by_5x: Path) -> Path:
     """Its release. Do not write."""
     from mbrelease.checkpoints.checkpoint import open_checkpoint
-    from mbrelease.parity.normalize import write_release
+    from mbrelease.checkpoints.normalize import write_release
 
     folder = saved_by_5x.parent / "released"
     folder.mkdir()

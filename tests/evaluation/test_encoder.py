@@ -1,0 +1,134 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from mbrelease.checkpoints.checkpoint import open_checkpoint
+from mbrelease.errors import CheckFailed, UserError
+from mbrelease.evaluation.backend import Backend
+from mbrelease.evaluation.encoder import Encoder, batches_by_length
+from mbrelease.evaluation.tasks.mlm import choose_masked
+
+TEXTS = ["the owl", "", "a much longer text about the other owls, " * 3, "x", "the " * 200]
+
+
+@pytest.fixture(scope="module")
+def encoder(saved_by_5x):
+    return Encoder(open_checkpoint(saved_by_5x), Backend())
+
+
+@pytest.fixture(scope="module")
+def reference(saved_by_5x):
+    tokenizer = AutoTokenizer.from_pretrained(saved_by_5x)
+    model = AutoModelForMaskedLM.from_pretrained(saved_by_5x, attn_implementation="eager").eval()
+    return tokenizer, model
+
+
+@pytest.fixture
+def spoilt(saved_by_5x, tmp_path):
+    """A copy whose tensors a function may change."""
+
+    def spoil(change):
+        folder = tmp_path / "spoilt"
+        shutil.copytree(saved_by_5x, folder)
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        return open_checkpoint(folder)
+
+    return spoil
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_embeddings_in_batches_equal_one_text_at_a_time_in_eager(encoder, reference, pooling):
+    tokenizer, model = reference
+    found, truncated = encoder.embed(TEXTS, max_length=64, pooling=pooling)
+    assert truncated == 2
+    for text, vector in zip(TEXTS, found, strict=True):
+        batch = tokenizer(text, truncation=True, max_length=64, return_tensors="pt")
+        with torch.no_grad():
+            hidden = model.model(**batch).last_hidden_state[0]
+        expected = hidden[0] if pooling == "cls" else hidden.mean(dim=0)
+        assert np.abs(vector - expected.numpy()).max() < 1e-5
+
+
+def test_texts_in_another_order_have_the_same_embeddings(encoder):
+    one, _ = encoder.embed(TEXTS, max_length=32, pooling="mean")
+    two, _ = encoder.embed(TEXTS[::-1], max_length=32, pooling="mean")
+    assert np.abs(one - two[::-1]).max() < 1e-6
+
+
+def test_a_text_is_cut_to_the_models_own_context(encoder):
+    tokens = encoder.tokens(["a " * 500], max_length=4096)
+    assert len(tokens[0].ids) == 128 and tokens[0].truncated
+
+
+def test_the_head_on_masked_tokens_alone_gives_the_loss_of_the_whole_model(encoder, reference):
+    _, model = reference
+    tokens = encoder.tokens(TEXTS[:4], 64)
+    chosen = [choose_masked(t, k, 0, 0.5) for t, k in zip(TEXTS, tokens, strict=False)]
+    mask = encoder.tokenizer.mask_id
+    inputs = [np.where(c, mask, t.ids) for c, t in zip(chosen, tokens, strict=True)]
+    targets = [np.where(c, t.ids, -100) for c, t in zip(chosen, tokens, strict=True)]
+    scores = encoder.score_masked(inputs, targets)
+    for given, asked, score in zip(inputs, targets, scores, strict=True):
+        with torch.no_grad():
+            logits = model(input_ids=torch.from_numpy(given)[None]).logits[0]
+        wanted = torch.from_numpy(asked)
+        nll = torch.nn.functional.cross_entropy(logits, wanted, ignore_index=-100, reduction="sum")
+        assert score.nll_sum == pytest.approx(float(nll), abs=1e-4)
+        hits = (logits.argmax(-1) == wanted) & (wanted != -100)
+        assert score.n_correct == int(hits.sum())
+
+
+def test_masks_depend_on_seed_and_text_alone(encoder):
+    text = TEXTS[2]
+    tokens = encoder.tokens([text], 128)[0]
+    chosen = choose_masked(text, tokens, 0, 0.3)
+    assert (chosen == choose_masked(text, encoder.tokens(["x", text], 128)[1], 0, 0.3)).all()
+    assert (chosen != choose_masked(text, tokens, 1, 0.3)).any()
+    assert not chosen[tokens.is_special].any()
+    assert 0.15 < chosen.mean() < 0.45
+
+
+def test_nan_is_refused_and_the_checkpoint_named(spoilt):
+    checkpoint = spoilt(lambda tensors: tensors["model.final_norm.weight"].fill_(float("nan")))
+    with pytest.raises(CheckFailed, match=r"spoilt: the model returns NaN"):
+        Encoder(checkpoint, Backend()).embed(TEXTS, max_length=32, pooling="mean")
+
+
+def test_a_missing_tensor_is_not_replaced_by_random_numbers(spoilt):
+    checkpoint = spoilt(lambda tensors: tensors.pop("model.layers.1.mlp.Wo.weight"))
+    with pytest.raises(UserError, match="lacks 1 tensors of its config"):
+        Encoder(checkpoint, Backend())
+
+
+def test_a_truncated_file_gets_its_own_sentence(spoilt):
+    checkpoint = spoilt(lambda tensors: None)
+    path = checkpoint.path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UserError, match="truncated"):
+        Encoder(checkpoint, Backend())
+
+
+def test_a_tokenizer_without_its_mask_token_is_refused(saved_by_5x, tmp_path):
+    folder = shutil.copytree(saved_by_5x, tmp_path / "model")
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"mask_token": "<nope>"}))
+    with pytest.raises(UserError, match="mask token '<nope>' is not in tokenizer.json"):
+        Encoder(open_checkpoint(folder), Backend())
+
+
+def test_batches_hold_every_row_once_within_the_budget():
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(1, 3000, 200).tolist()
+    batches = batches_by_length(lengths, 1024)
+    assert sorted(row for batch in batches for row in batch) == list(range(200))
+    for batch in batches:
+        longest = max(lengths[row] for row in batch)
+        assert len(batch) == 1 or len(batch) * longest <= 1024
+    assert lengths[batches[0][0]] == max(lengths)
