@@ -1,0 +1,179 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mbrelease.checkpoints.checkpoint import open_checkpoint
+from mbrelease.cli.main import main
+from mbrelease.errors import UserError
+from mbrelease.evaluation.backend import Backend
+from mbrelease.evaluation.evidence import read_examples, read_records
+from mbrelease.evaluation.measure import plan_jobs, run_jobs, stored
+from mbrelease.progress import Silent
+from mbrelease.registry.schema import ClassificationTask, MlmTask, RetrievalTask, SplitFiles
+
+DATA = SplitFiles(train="data.jsonl", dev="data.jsonl")
+TASKS = [
+    MlmTask(name="mlm", type="mlm", data=DATA, text=["title", "text"], max_length=64),
+    RetrievalTask(name="find", type="retrieval", data=DATA, max_length=64),
+    ClassificationTask(
+        name="sort", type="classification", data=DATA, label="kind", seeds=[0, 1], max_length=64
+    ),
+]
+WORDS = "the other owl found a mouse in the old barn while it rained".split()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    rows = [
+        {
+            "id": f"d{n}",
+            "title": " ".join(WORDS[n % 7 :]),
+            "text": " ".join(WORDS[: 3 + n % 9]) + f" {n}",
+            "kind": ["bird", "place"][n % 2],
+        }
+        for n in range(24)
+    ]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def plan(project, checkpoint, tasks=TASKS, backend=None):
+    return plan_jobs([checkpoint], tasks, "dev", backend=backend or Backend(), data_root=project)
+
+
+def missing(jobs, project):
+    return [job.task.name for job in jobs if stored(job, project / "evidence") is None]
+
+
+def test_every_task_is_measured_once_with_the_score_of_each_example(project, saved_by_5x):
+    checkpoint = open_checkpoint(saved_by_5x)
+    jobs = plan(project, checkpoint)
+    assert missing(jobs, project) == ["mlm", "find", "sort"]
+    records = run_jobs(jobs, project / "evidence")
+    assert missing(jobs, project) == []
+    rows = [read_examples(record).num_rows for record in records]
+    assert rows == [24, 24, 48]
+    for record, task in zip(records, TASKS, strict=True):
+        assert {name.replace("@", "_at_") for name in task.shown_metrics} <= set(record.metrics)
+        low, high = record.ci95[task.main_metric.replace("@", "_at_")]
+        assert low <= record.main_score <= high
+    assert [e["seed"] for e in records[2].experiments] == [0, 1]
+
+
+def test_a_measurement_made_again_gives_the_same_numbers(project, saved_by_5x):
+    jobs = plan(project, open_checkpoint(saved_by_5x))
+    one = run_jobs(jobs, project / "one")
+    two = run_jobs(jobs, project / "two")
+    assert [record.metrics for record in one] == [record.metrics for record in two]
+    assert [r.per_example.sha256 for r in one] == [r.per_example.sha256 for r in two]
+
+
+def test_a_path_or_a_task_name_is_no_part_of_a_result(project, saved_by_5x, tmp_path):
+    run_jobs(plan(project, open_checkpoint(saved_by_5x)), project / "evidence")
+    copied = shutil.copytree(saved_by_5x, tmp_path / "renamed")
+    (project / "data.jsonl").rename(project / "moved.jsonl")
+    moved = SplitFiles(train="moved.jsonl", dev="moved.jsonl")
+    tasks = [task.model_copy(update={"data": moved}) for task in TASKS]
+    assert missing(plan(project, open_checkpoint(copied), tasks), project) == []
+
+
+@pytest.mark.parametrize("change", ["data", "settings", "backend", "config"])
+def test_what_could_change_a_number_is_measured_again(project, saved_by_5x, tmp_path, change):
+    folder = shutil.copytree(saved_by_5x, tmp_path / "model")
+    tasks, backend = [TASKS[1]], Backend()
+    run_jobs(plan(project, open_checkpoint(folder), tasks), project / "evidence")
+    if change == "data":
+        with (project / "data.jsonl").open("a") as file:
+            file.write('{"id": "new", "title": "a", "text": "b"}\n')
+    elif change == "settings":
+        tasks = [TASKS[1].model_copy(update={"pooling": "cls"})]
+    elif change == "backend":
+        backend = Backend(dtype="bfloat16")
+    else:
+        content = json.loads((folder / "config.json").read_text())
+        content["local_attention"] = 4
+        (folder / "config.json").write_text(json.dumps(content))
+    assert missing(plan(project, open_checkpoint(folder), tasks, backend), project) == ["find"]
+
+
+class Interrupt(Silent):
+    def note(self, message):
+        raise KeyboardInterrupt
+
+
+def test_an_interruption_keeps_what_is_finished(project, saved_by_5x):
+    jobs = plan(project, open_checkpoint(saved_by_5x))
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(jobs, project / "evidence", progress=Interrupt())
+    assert missing(jobs, project) == ["find", "sort"]
+
+
+def test_truncated_and_unseen_are_counted(project, saved_by_5x):
+    rows = [json.loads(line) for line in (project / "data.jsonl").read_text().splitlines()]
+    rows[0]["text"] = "the owl " * 100
+    rows[1]["kind"] = "never seen"
+    (project / "dev.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = SplitFiles(train="data.jsonl", dev="dev.jsonl")
+    task = TASKS[2].model_copy(update={"data": data})
+    [record] = run_jobs(plan(project, open_checkpoint(saved_by_5x), [task]), project / "evidence")
+    assert record.counts == {"truncated": 1, "unseen_label": 1}
+
+
+def test_a_split_without_a_file_has_no_jobs(project, saved_by_5x):
+    checkpoint = open_checkpoint(saved_by_5x)
+    assert plan_jobs([checkpoint], TASKS, "test", backend=Backend(), data_root=project) == []
+
+
+def test_a_missing_data_file_is_named(project, saved_by_5x):
+    (project / "data.jsonl").unlink()
+    with pytest.raises(UserError, match=r"data\.jsonl does not exist"):
+        plan(project, open_checkpoint(saved_by_5x))
+
+
+@pytest.fixture
+def registry(project, saved_by_5x, monkeypatch):
+    shutil.copytree(saved_by_5x, project / "run" / "checkpoint-10")
+    tasks = [task.model_dump(mode="json") for task in TASKS]
+    content = {
+        "version": 1,
+        "family": "Owls",
+        "suites": {"owls": tasks},
+        "variants": {"owl": {"run": "run", "suite": "owls"}},
+    }
+    (project / "registry.yaml").write_text(json.dumps(content))
+    monkeypatch.chdir(project)
+    return project
+
+
+def test_the_command_measures_a_variant_and_then_nothing(registry, capsys):
+    assert main(["eval", "owl", "--plan", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert [job["task"] for job in planned] == ["mlm", "find", "sort"]
+    assert main(["eval", "owl", "--json"]) == 0
+    out = capsys.readouterr()
+    assert "3 to make" in out.err
+    by_task = {entry["task"]: entry for entry in json.loads(out.out)}
+    weights = open_checkpoint(registry / "run" / "checkpoint-10").weights_sha256
+    [record] = read_records(registry / "evidence", weights, "find")
+    assert by_task["find"]["recall_at_1"] == record.metrics["recall_at_1"]
+    assert main(["eval", "run/checkpoint-10"]) == 0
+    out = capsys.readouterr()
+    assert "3 known, 0 to make" in out.err
+    assert "checkpoint-10" in out.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["eval", "owls"], "did you mean 'owl'?"),
+        (["eval", "owl", "--suite", "owl"], "no suite 'owl'\n  did you mean 'owls'?"),
+        (["eval", "data"], "no variant 'data'"),
+    ],
+)
+def test_a_wrong_call_is_one_or_two_lines(registry, capsys, arguments, said):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.strip().splitlines()) <= 2

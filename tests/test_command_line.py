@@ -1,0 +1,67 @@
+"""What holds for every command."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from mbrelease import __version__
+from mbrelease.cli.main import COMMANDS, cli, main
+
+HEAVY = ("torch", "transformers", "huggingface_hub", "pyarrow", "pydantic", "rich", "numpy")
+
+
+def imported_by(code: str) -> set[str]:
+    """The heavy modules that are loaded after ``code`` ran in a fresh interpreter."""
+    probe = f"import sys\n{code}\nprint(*[m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_imports_nothing_heavy():
+    assert imported_by("from mbrelease.cli.main import main\nmain(['--help'])") == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_imports_no_framework(command):
+    found = imported_by(f"from mbrelease.cli.main import main\nmain([{command!r}, '--help'])")
+    assert not found & {"torch", "transformers", "huggingface_hub"}
+
+
+@pytest.mark.parametrize("room", ["selection.policy", "cards.card", "averaging.average"])
+def test_a_room_for_laptops_imports_no_framework(room):
+    assert not imported_by(f"import mbrelease.{room}") & {"torch", "transformers"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_list_of_commands_is_true(command):
+    found = cli.get_command(click.Context(cli), command)
+    assert found.help
+
+
+def test_the_version_is_said():
+    result = CliRunner().invoke(cli, ["--version"])
+    assert result.output.strip() == f"mbrelease, version {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["relase"], "no command 'relase'; did you mean 'release'?"),
+        (["select"], "Missing argument 'VARIANT'"),
+        (["select", "x", "--nope"], "No such option"),
+    ],
+)
+def test_a_wrong_call_exits_2_and_says_what(capsys, arguments, said):
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_no_registry_is_said_with_the_mend(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["select", "x"]) == 2
+    assert "--registry" in capsys.readouterr().err

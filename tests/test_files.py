@@ -1,0 +1,120 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mbrelease.errors import UserError
+from mbrelease.files import (
+    atomic_file,
+    atomic_folder,
+    canonical_json,
+    read_json,
+    sha256_json,
+    write_json,
+    write_text,
+)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a" / "file"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_file(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "folder"
+    with atomic_folder(path) as folder:
+        (folder / "a").write_text("old")
+    with pytest.raises(RuntimeError), atomic_folder(path) as folder:
+        (folder / "b").write_text("half")
+        raise RuntimeError
+    assert [entry.name for entry in path.iterdir()] == ["a"]
+    with atomic_folder(path) as folder:
+        (folder / "c").write_text("new")
+    assert [entry.name for entry in path.iterdir()] == ["c"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from mbrelease.files import atomic_file
+with atomic_file(Path(sys.argv[1])) as file:
+    file.write(b"new" * 100_000)
+    file.flush()
+    print("half", flush=True)
+    import time
+    time.sleep(60)
+"""
+
+
+def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "old")
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"half\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert path.read_text() == "old"
+
+
+LOCKED = """
+import sys, time
+from pathlib import Path
+from mbrelease.files import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_a_lock_is_waited_for_and_dies_with_its_holder(tmp_path):
+    command = [sys.executable, "-c", LOCKED, str(tmp_path / "lock")]
+    first = subprocess.Popen([*command, "60"], stdout=subprocess.PIPE)
+    assert first.stdout is not None and first.stdout.readline() == b"held\n"
+    second = subprocess.Popen([*command, "0"], stdout=subprocess.PIPE)
+    time.sleep(0.5)
+    assert second.poll() is None
+    first.kill()
+    assert second.stdout is not None and second.stdout.readline() == b"held\n"
+    for process in (first, second):
+        process.wait()
+        process.stdout.close()
+
+
+def test_an_unwritable_place_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*\n.*choose another"):
+        write_text(tmp_path / "file" / "below", "x")
+
+
+def test_equal_values_have_equal_bytes():
+    assert canonical_json({"b": 1, "a": [1.5, "é"]}) == '{"a":[1.5,"é"],"b":1}'
+    assert sha256_json({"b": 1, "a": 2}) == sha256_json({"a": 2, "b": 1})
+
+
+def test_nan_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", {"value": float("nan")})
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(b'{"a": }', "x.json:1:7: not JSON"), (b"\xff", "not UTF-8"), (None, "does not exist")],
+)
+def test_unreadable_json_is_a_sentence(tmp_path, data, said):
+    path = tmp_path / "x.json"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(UserError, match="x.json") as caught:
+        read_json(path)
+    assert said in str(caught.value)

@@ -1,0 +1,47 @@
+"""A room imports only from rooms below it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mbrelease
+
+PACKAGE = Path(mbrelease.__file__).parent
+LEVEL = {
+    "errors": 0, "files": 0, "progress": 0,
+    "checkpoints": 1, "registry": 1,
+    "evaluation": 2, "averaging": 2, "parity": 2,
+    "selection": 3,
+    "hub": 4, "cards": 4,
+    "pipeline": 5,
+    "demo": 6,
+    "cli": 7,
+}  # fmt: skip
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found.update(name.name for name in node.names)
+    return {name for name in found if name.startswith("mbrelease.")}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path))
+def test_a_room_imports_only_from_rooms_below(path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own == "__init__":
+        return
+    for module in imports(path):
+        other = room(module)
+        assert other in LEVEL, f"{module} is no room of the house"
+        below = LEVEL[other] < LEVEL[own] or other == own or LEVEL[own] == 0
+        assert below, f"{own} imports {module}"
