@@ -13,6 +13,8 @@ from mbrelease.cli.output import print_json, print_table, progress, talk
 from mbrelease.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
     from mbrelease.hub.plan import Plan
     from mbrelease.hub.receipt import Receipt
 
@@ -63,7 +65,6 @@ def command(
 
     from mbrelease.hub.client import connect
     from mbrelease.hub.plan import make_plan
-    from mbrelease.hub.publish import publish
 
     api = connect()
     plan = make_plan(
@@ -71,21 +72,11 @@ def command(
     )
     if not as_json:
         _show_plan(plan)
-    if as_json and (plan_only or plan.problems):
+    elif plan_only or plan.problems:
         print_json({"plan": plan.as_json(), "receipt": None})
     plan.require_clean()
-    if plan_only:
-        return
-    with progress(quiet=as_json) as bar:
-        receipt = publish(
-            plan,
-            api=api,
-            progress=bar,
-            message=message,
-            receipts=source.receipts,
-            decision_sha256=source.decision_sha256,
-        )
-    _show_receipt(plan, receipt, source.receipts, as_json)
+    if not plan_only:
+        _publish(plan, api, source, message, as_json)
 
 
 @dataclass(frozen=True)
@@ -146,6 +137,21 @@ def _show_plan(plan: Plan) -> None:
     )
     for note in plan.notes:
         talk(f"note: {note}")
+
+
+def _publish(plan: Plan, api: HfApi, source: _Source, message: str | None, as_json: bool) -> None:
+    from mbrelease.hub.publish import publish
+
+    with progress(quiet=as_json) as bar:
+        receipt = publish(
+            plan,
+            api=api,
+            progress=bar,
+            message=message,
+            receipts=source.receipts,
+            decision_sha256=source.decision_sha256,
+        )
+    _show_receipt(plan, receipt, source.receipts, as_json)
 
 
 def _show_receipt(plan: Plan, receipt: Receipt, receipts: Path, as_json: bool) -> None:

@@ -107,11 +107,9 @@ def make_plan(
     Args:
         folder: what to publish: every file in it, or none.
         repo_id: ``org/name``; made by ``publish`` where it does not exist.
-        tag: a tag for the commit.
-        revision: the branch to commit to.
-        create_pr: propose the commit as a pull request.
+        tag, revision, create_pr: a tag for the commit, its branch, or a pull request instead.
         private: make a new repository private; one that exists is left as it is.
-        api: the client, from ``mbrelease.hub.client.connect`` or made by hand.
+        api: any client; ``mbrelease.hub.client.connect`` makes one.
 
     Raises:
         UserError: ``folder`` is no folder.
@@ -125,8 +123,7 @@ def make_plan(
         state = _ask(api, repo_id, revision, create_pr, readme if is_sound else None, problems)
     remote, notes = state.remote, list(state.notes)
     added, changed, unchanged = _compare(folder, contents.files, remote)
-    if remote is not None and tag is not None:
-        problems.extend(_tag_problems(remote, tag, has_changes=bool(added or changed)))
+    problems.extend(_tag_problems(remote, tag, has_changes=bool(added or changed)))
     if private and remote is not None and not remote.private:
         notes.append(f"{repo_id} exists and is public; --private does not change it")
     return Plan(
@@ -239,7 +236,11 @@ def _strange(
         problems.append(Problem(told, mend))
 
 
-def _tag_problems(remote: Remote, tag: str, *, has_changes: bool) -> Iterable[Problem]:
+def _tag_problems(
+    remote: Remote | None, tag: str | None, *, has_changes: bool
+) -> Iterable[Problem]:
+    if remote is None or tag is None:
+        return
     commit = remote.tags.get(tag)
     if commit is not None and (has_changes or commit != remote.head):
         yield Problem(
