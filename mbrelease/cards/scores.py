@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from markupsafe import Markup
 
@@ -18,13 +17,12 @@ from mbrelease.cards.numbers import (
     metric_heading,
     metric_text,
 )
+from mbrelease.cards.records import like, most_telling
 from mbrelease.cards.tables import Table, bold, table
 from mbrelease.errors import UserError
 from mbrelease.evaluation.candidates import released_checkpoint
-from mbrelease.evaluation.dataset import data_sha256
 from mbrelease.evaluation.evidence import EvidenceRecord, read_records
 from mbrelease.evaluation.metric_names import lower_is_better, metric_key
-from mbrelease.files import sha256_json
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import AnyTask
 from mbrelease.selection.decision import Decision
@@ -224,82 +222,13 @@ def _task_rows(
             break
     else:
         return []
-    record = _most_telling(project, task, split, own, stored[:-1], decision)
-    records = [*(_like(record, others) for others in stored[:-1]), record]
+    record = most_telling(project, task, split, own, stored[:-1], decision)
+    records = [*(like(record, others) for others in stored[:-1]), record]
     return [
         Row(task, split, metric, tuple(records))
         for metric in task.shown_metrics
         if metric_key(metric) in record.metrics
     ]
-
-
-def _most_telling(
-    project: Project,
-    task: AnyTask,
-    split: str,
-    own: Sequence[EvidenceRecord],
-    others: Sequence[Sequence[EvidenceRecord]],
-    decision: Decision | None,
-) -> EvidenceRecord:
-    """Of several records of one model on one split, the one to show.
-
-    First those of today's task and data, then those measured as the decision's were, then those
-    that most of the other models can be held against, then the newest measuring code.
-    """
-    keys = {
-        measurement.key
-        for candidate in (decision.candidates if decision else [])
-        if candidate.name == (decision.chosen if decision else None)
-        for measurement in candidate.measurements
-    }
-    chosen_with = {
-        _method(record)
-        for side in [own, *others]
-        for record in side
-        if record.provenance.key in keys
-    }
-    task_sha256 = sha256_json(task.model_dump(mode="json", exclude={"name", "data"}))
-    data = _data_on_disk(project, task, split)
-
-    def rank(record: EvidenceRecord) -> tuple[object, ...]:
-        p = record.provenance
-        comparable = sum(_like(record, side) is not None for side in others)
-        return (
-            p.task_sha256 == task_sha256,
-            data is None or p.data_sha256 == data,
-            _method(record) in chosen_with,
-            comparable,
-            p.code_version,
-            p.key,
-        )
-
-    return max(own, key=rank)
-
-
-def _method(record: EvidenceRecord) -> tuple[object, ...]:
-    """How a record was measured, whatever the model, the split and the data."""
-    p = record.provenance
-    return (p.task_sha256, p.code_version, p.attn, p.dtype, p.device)
-
-
-def _like(record: EvidenceRecord, others: Sequence[EvidenceRecord]) -> EvidenceRecord | None:
-    """The record of another model that was measured in the same way on the same data."""
-    wanted = (record.split, record.provenance.data_sha256, _method(record))
-    for other in others:
-        if (other.split, other.provenance.data_sha256, _method(other)) == wanted:
-            return other
-    return None
-
-
-def _data_on_disk(project: Project, task: AnyTask, split: str) -> str | None:
-    splits = ("train", split) if task.type == "classification" else (split,)
-    files: list[Path] = []
-    for name in splits:
-        relative = task.data.path(name)
-        if relative is None or not project.path(relative).is_file():
-            return None
-        files.append(project.path(relative))
-    return data_sha256(files)
 
 
 def _cells(row: Row, *, show_split: bool) -> list[str | None]:
