@@ -21,7 +21,7 @@ def most_telling(
     others: Sequence[Sequence[EvidenceRecord]],
     decision: Decision | None,
 ) -> EvidenceRecord:
-    """Of several records of one model on one split, the one to show.
+    """Of the records of one model on a task (``own``, one of them on ``split``), the one to show.
 
     First those of today's task and data, then those measured as the decision's were, then those
     that most of the other models can be held against, then the newest measuring code.
@@ -32,12 +32,7 @@ def most_telling(
         if candidate.name == (decision.chosen if decision else None)
         for measurement in candidate.measurements
     }
-    chosen_with = {
-        _method(record)
-        for side in [own, *others]
-        for record in side
-        if record.provenance.key in keys
-    }
+    chosen_with = {_method(record) for record in own if record.provenance.key in keys}
     task_sha256 = sha256_json(task.model_dump(mode="json", exclude={"name", "data"}))
     data = _data_on_disk(project, task, split)
 
@@ -53,7 +48,7 @@ def most_telling(
             p.key,
         )
 
-    return max(own, key=rank)
+    return max((record for record in own if record.split == split), key=rank)
 
 
 def _method(record: EvidenceRecord) -> tuple[object, ...]:

@@ -217,12 +217,12 @@ def _task_rows(
         read_records(project.evidence, column.weights_sha256, task.name) for column in columns
     ]
     for split in ("test", "dev"):
-        own = [record for record in stored[-1] if record.split == split]
-        if own and task.data.path(split) is not None:
+        measured = any(record.split == split for record in stored[-1])
+        if measured and task.data.path(split) is not None:
             break
     else:
         return []
-    record = most_telling(project, task, split, own, stored[:-1], decision)
+    record = most_telling(project, task, split, stored[-1], stored[:-1], decision)
     records = [*(like(record, others) for others in stored[:-1]), record]
     return [
         Row(task, split, metric, tuple(records))

@@ -152,6 +152,24 @@ def test_only_measurements_made_alike_stand_side_by_side(
     assert shown["recall@1 ↑"]["base"].startswith("0.071")
 
 
+@pytest.mark.parametrize("attn", ["a-first", "sdpa", "z-last"])
+def test_of_two_backends_the_one_that_chose_is_reported(built: Built, attn: str) -> None:
+    """Both models measured on test by two backends; the decision tells which to show."""
+    for other, value in (("a-first", 0.5), ("z-last", 0.6)):
+        for weights in (BASE, AVERAGE):
+            for split in ("dev", "test"):
+                values = {"recall_at_1": value, "mrr": value}
+                odd = record(weights, "title-abstract", split, values, attn=other)
+                odd = write_evidence(built.project.evidence, odd)
+                if split == "dev" and other == attn:
+                    built.records[weights, "title-abstract", "dev"] = odd
+    write_decision(built.project.decision("science"), decision(built))
+    rows = table_with(body(render_card(built.project, "science")), "this model")
+    (row,) = [row for row in rows if row["Metric"] == "recall@1 ↑"]
+    shown = {"a-first": "**0.500**", "sdpa": "**0.160**", "z-last": "**0.600**"}
+    assert row["this model"].startswith(shown[attn])
+
+
 def test_a_reference_measured_otherwise_is_left_out(built: Built) -> None:
     project = built.project
     path = built.records[BASE, "title-abstract", "test"].file
