@@ -1,0 +1,271 @@
+"""The whole corridor on tiny models: run → evidence → decision → release → Hub."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mbrelease.checkpoints.checkpoint import open_checkpoint
+from mbrelease.cli.main import main
+from mbrelease.errors import CheckFailed, UserError
+from mbrelease.hub.receipt import read_receipt, receipt_path
+from mbrelease.hub.rehearsal.server import running
+from mbrelease.pipeline import STEPS, Destination, release_variant
+from mbrelease.registry.load import load_project
+
+TOKEN = "hf_" + "Rehearsal" * 4
+SENTENCE = "the other owl found a mouse in the old barn while it rained all over there"
+WORDS = SENTENCE.split()
+REGISTRY = """\
+version: 1
+family: Owls
+defaults: {license: apache-2.0, languages: [en]}
+suites:
+  owls:
+    - {name: mlm, type: mlm, data: {dev: dev.jsonl, test: test.jsonl}, max_length: 64}
+    - {name: find, type: retrieval, data: {dev: dev.jsonl, test: test.jsonl}, max_length: 64}
+policies:
+  owls: {primary: mlm/loss, guardrails: [{metric: find/mrr, margin: 1.0}], reference: base}
+variants:
+  base: {repo: owls/base, run: base}
+  owl:
+    repo: owls/owl
+    parents: [{variant: base, relation: continued-pretraining}]
+    run: run
+    suite: owls
+    policy: owls
+    candidates: {averages: ["last:2", "best:1+last"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def made(saved_by_5x: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a base and a run of three checkpoints, each nearer to a better head."""
+    root = tmp_path_factory.mktemp("owls")
+    (root / "registry.yaml").write_text(REGISTRY)
+    for split, shift in (("dev", 0), ("test", 5)):
+        rows = [
+            {"id": f"{split}{n}", "title": " ".join(WORDS[(n + shift) % 9 :]),
+             "text": " ".join(WORDS[: 5 + n % 11]) + f" {n}"}
+            for n in range(30)
+        ]  # fmt: skip
+        (root / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shutil.copytree(saved_by_5x, root / "base" / "checkpoint-1")
+    tensors = load_file(saved_by_5x / "model.safetensors")
+    generator = torch.Generator().manual_seed(0)
+    for step, scale in ((10, 0.6), (20, 0.2), (30, 0.3)):
+        folder = root / "run" / f"checkpoint-{step}"
+        shutil.copytree(saved_by_5x, folder)
+        # A flatter head loses less on random text, so "training" improves and then turns.
+        noise = {name: torch.randn(t.shape, generator=generator) for name, t in tensors.items()}
+        changed = {name: t * scale + 0.01 * noise[name] for name, t in tensors.items()}
+        save_file(changed, folder / "model.safetensors", metadata={"format": "pt"})
+        (folder / "training_args.bin").write_bytes(b"never opened")
+        state = {"global_step": step, "max_steps": 30, "log_history": []}
+        (folder / "trainer_state.json").write_text(json.dumps(state))
+    return root
+
+
+@pytest.fixture
+def owls(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "project"
+    shutil.copytree(made, root)
+    monkeypatch.chdir(root)
+    return root
+
+
+def release(root: Path, **options):
+    return release_variant(load_project(root / "registry.yaml"), "owl", **options)
+
+
+def changed(release) -> list[str]:
+    return [step.name for step in release.steps if step.changed]
+
+
+def test_a_run_becomes_a_release_on_a_hub_and_a_second_run_does_nothing(owls, tmp_path):
+    from huggingface_hub import HfApi, snapshot_download
+
+    with running(tmp_path / "hub") as url:
+        destination = Destination(HfApi(endpoint=url, token=TOKEN), "owls/owl", tag="v1")
+        first = release(owls, destination=destination)
+        assert [step.name for step in first.steps] == list(STEPS)
+        assert changed(first) == list(STEPS)
+        again = release(owls, destination=destination)
+        assert changed(again) == []
+        assert again.receipt.commit == first.receipt.commit
+        copy = Path(snapshot_download("owls/owl", endpoint=url, local_dir=tmp_path / "copy"))
+    folder = owls / "releases" / "owl"
+    for file in folder.iterdir():
+        assert (copy / file.name).read_bytes() == file.read_bytes()
+    assert not list(copy.rglob("*.bin"))
+    chosen = first.decision.chosen_candidate
+    assert open_checkpoint(copy).weights_sha256 == chosen.weights_sha256
+    receipt = read_receipt(receipt_path(owls / "receipts", "owls/owl", first.receipt.commit))
+    assert receipt.files["model.safetensors"].sha256 == chosen.weights_sha256
+
+
+def test_test_data_are_read_for_the_chosen_and_the_reference_alone(owls):
+    done = release(owls)
+    measured = {
+        path.parent.name
+        for path in (owls / "evidence").glob("*/mlm.json")
+        if "test" in json.loads(path.read_text())["scores"]
+    }
+    base = open_checkpoint(owls / "base" / "checkpoint-1").weights_sha256
+    assert measured == {base[:16], done.decision.chosen_candidate.weights_sha256[:16]}
+
+
+def test_a_changed_input_is_followed_downstream_and_no_further(owls):
+    release(owls)
+    text = (owls / "registry.yaml").read_text()
+    (owls / "registry.yaml").write_text(text + "    card: {summary: An owl.}\n")
+    assert changed(release(owls)) == ["card"]
+    (owls / "releases" / "owl" / "config.json").write_text("{}")
+    assert changed(release(owls)) == ["assemble", "card"]
+    shutil.rmtree(owls / "run" / "checkpoint-30")
+    assert {"average", "select"} <= set(changed(release(owls)))
+
+
+def test_a_release_that_was_killed_goes_on_and_ends_with_the_same_bytes(owls, made, tmp_path):
+    whole = tmp_path / "whole"
+    shutil.copytree(made, whole)
+    release(whole)
+    command = [sys.executable, "-m", "mbrelease.cli.main", "release", "owl"]
+    for evidence in (2, 5, 9):
+        process = subprocess.Popen(command, cwd=owls, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if len(list((owls / "evidence").glob("*/*.json"))) >= evidence:
+                os.kill(process.pid, signal.SIGKILL)
+                break
+            time.sleep(0.02)
+        process.wait()
+    release(owls)
+    for file in (whole / "releases" / "owl").iterdir():
+        assert (owls / "releases" / "owl" / file.name).read_bytes() == file.read_bytes(), file.name
+    one = (owls / "decisions" / "owl.json").read_text()
+    assert one == (whole / "decisions" / "owl.json").read_text()
+
+
+def test_a_variant_of_one_checkpoint_is_released_without_a_policy(owls):
+    done = release_variant(load_project(owls / "registry.yaml"), "base")
+    assert [step.name for step in done.steps] == ["assemble", "verify", "card"]
+    assert done.decision is None
+    weights = open_checkpoint(owls / "base" / "checkpoint-1").weights_sha256
+    assert open_checkpoint(owls / "releases" / "base").weights_sha256 == weights
+
+
+def test_nothing_chosen_stops_before_anything_is_released(owls):
+    text = (owls / "registry.yaml").read_text()
+    text = text.replace("primary: mlm/loss", "primary: find/recall@1")
+    text = text.replace("{metric: find/mrr, margin: 1.0}", "{metric: mlm/loss, margin: 0}")
+    text = text.replace("reference: base", "reference: best")
+    best = "  best: {weights: run/checkpoint-20}\n"
+    (owls / "registry.yaml").write_text(text + best)
+    with pytest.raises(CheckFailed, match="nothing to release for 'owl'"):
+        release(owls)
+    assert not (owls / "releases").exists()
+
+
+def test_a_failed_check_stops_before_the_card(owls):
+    # A base of another vocabulary: the release cannot be its continued pretraining.
+    path = owls / "base" / "checkpoint-1" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["zz"] = 280
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckFailed, match=r"the release of 'owl' fails 1 checks") as caught:
+        release(owls)
+    assert "mbrelease verify" in str(caught.value)
+    assert not (owls / "releases" / "owl" / "README.md").exists()
+
+
+def spoil_no_checkpoints(root):
+    shutil.rmtree(root / "run")
+    (root / "run").mkdir()
+
+
+def spoil_truncated(root):
+    path = root / "run" / "checkpoint-20" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def spoil_wrong_key(root):
+    text = (root / "registry.yaml").read_text()
+    (root / "registry.yaml").write_text(text.replace("run: run", "runs: run"))
+
+
+def spoil_lost_parent(root):
+    text = (root / "registry.yaml").read_text()
+    (root / "registry.yaml").write_text(text.replace("variant: base", "variant: bass"))
+
+
+def spoil_cycle(root):
+    text = (root / "registry.yaml").read_text()
+    line = "base: {repo: owls/base, run: base}"
+    looped = line[:-1] + ", parents: [{variant: owl, relation: averaging}]}"
+    (root / "registry.yaml").write_text(text.replace(line, looped))
+
+
+def spoil_data(root):
+    (root / "dev.jsonl").write_text('{"id": "a", "title": "x"\n')
+
+
+def spoil_recipe(root):
+    text = (root / "registry.yaml").read_text()
+    (root / "registry.yaml").write_text(text.replace("last:2", "lats:2"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (spoil_no_checkpoints, "no checkpoints in"),
+        (spoil_truncated, "checkpoint-20/model.safetensors is not a whole safetensors file"),
+        (spoil_wrong_key, "did you mean 'run'?"),
+        (spoil_lost_parent, "did you mean 'base'?"),
+        (spoil_cycle, "cycle"),
+        (spoil_data, "dev.jsonl:1:"),
+        (spoil_recipe, "did you mean 'last:2'?"),
+    ],
+)
+def test_bad_input_is_one_or_two_lines_and_leaves_no_release(owls, capsys, spoil, said):
+    spoil(owls)
+    assert main(["release", "owl"]) == 2
+    error = capsys.readouterr().err
+    told = error[error.index("error:") :].strip().splitlines()
+    assert said in "\n".join(told)
+    assert len(told) <= 2 and "Traceback" not in error
+    assert not (owls / "releases").exists() and not (owls / "decisions").exists()
+
+
+def test_an_unknown_variant_is_told_the_nearest(owls, capsys):
+    assert main(["release", "owll"]) == 2
+    assert "did you mean 'owl'?" in capsys.readouterr().err
+
+
+def test_the_command_says_each_step_on_stderr_and_the_folder_on_stdout(owls, capsys):
+    assert main(["release", "owl"]) == 0
+    out = capsys.readouterr()
+    assert out.out.strip() == str(owls / "releases" / "owl")
+    assert [line.split()[0] for line in out.err.splitlines() if " done " in line] == list(
+        STEPS[:-1]
+    )
+    assert main(["release", "owl", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert not any(step["changed"] for step in answer["steps"])
+
+
+def test_a_release_of_its_own_release_folder_is_refused(owls):
+    text = (owls / "registry.yaml").read_text()
+    text = text.replace("base: {repo: owls/base, run: base}", "base: {weights: releases/base}")
+    (owls / "registry.yaml").write_text(text)
+    shutil.copytree(owls / "base" / "checkpoint-1", owls / "releases" / "base")
+    with pytest.raises(UserError, match="nothing to release but its own release folder"):
+        release_variant(load_project(owls / "registry.yaml"), "base")
