@@ -16,9 +16,7 @@ HEAVY = ("torch", "transformers", "huggingface_hub", "pyarrow", "pydantic", "ric
 def imported_by(code: str) -> set[str]:
     """The heavy modules that are loaded after ``code`` ran in a fresh interpreter."""
     probe = f"import sys\n{code}\nprint(*[m for m in {HEAVY!r} if m in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     return set(done.stdout.splitlines()[-1].split())
 
 
