@@ -1,6 +1,7 @@
 """A tiny ModernBERT, as transformers saves it and as a release of it."""
 
 from __future__ import annotations
+
 import json
 import shutil
 from collections.abc import Callable

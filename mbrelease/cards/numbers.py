@@ -1,7 +1,6 @@
 """How numbers are written on a card. Nothing is rounded before it comes here.
 
-A metric, its interval and its changes have the same number of decimals: four for losses and
-bits, two for perplexity, three for everything between 0 and 1.
+A metric, its interval and its changes have the same number of decimals.
 """
 
 from __future__ import annotations
@@ -10,20 +9,13 @@ import math
 from fractions import Fraction
 
 from mbrelease.errors import UserError
-from mbrelease.evaluation.metric_names import lower_is_better, metric_key
+from mbrelease.evaluation.metric_names import decimals, lower_is_better, shown
 
 # Between things that a line should not part.
 NO_BREAK = "\u00a0"
 
-_DECIMALS = {"loss": 4, "bits_per_byte": 4, "perplexity": 2}
-_DECIMALS_OF_RATES = 3
 _LARGEST_DENOMINATOR = 100
 _UNITS = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"))
-
-
-def decimals(metric: str) -> int:
-    """The decimals of a metric (label, key or ``task/metric``)."""
-    return _DECIMALS.get(metric_key(metric.rsplit("/", 1)[-1]), _DECIMALS_OF_RATES)
 
 
 def metric_text(metric: str, value: float) -> str:
@@ -37,7 +29,7 @@ def metric_text(metric: str, value: float) -> str:
             f"{metric} was measured as {value}, which no card can show",
             mend="look for what broke the model or the evaluation, then measure again",
         )
-    return f"{_unsigned_zero(value, decimals(metric)):.{decimals(metric)}f}".replace("-", "−")
+    return shown(metric, _unsigned_zero(value, decimals(metric))).replace("-", "−")
 
 
 def interval_text(metric: str, bounds: tuple[float, float]) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
+from mbrelease.errors import UserError
+from mbrelease.evaluation.comparable import conditions
 from mbrelease.evaluation.dataset import data_sha256
 from mbrelease.evaluation.evidence import EvidenceRecord
-from mbrelease.files import sha256_json
+from mbrelease.evaluation.measure import split_files, task_sha256
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import AnyTask
 from mbrelease.selection.decision import Decision
@@ -33,14 +34,14 @@ def most_telling(
         for measurement in candidate.measurements
     }
     chosen_with = {_method(record) for record in own if record.provenance.key in keys}
-    task_sha256 = sha256_json(task.model_dump(mode="json", exclude={"name", "data"}))
+    settings = task_sha256(task)
     data = _data_on_disk(project, task, split)
 
     def rank(record: EvidenceRecord) -> tuple[object, ...]:
         p = record.provenance
         comparable = sum(like(record, side) is not None for side in others)
         return (
-            p.task_sha256 == task_sha256,
+            p.task_sha256 == settings,
             data is None or p.data_sha256 == data,
             _method(record) in chosen_with,
             comparable,
@@ -59,19 +60,16 @@ def _method(record: EvidenceRecord) -> tuple[object, ...]:
 
 def like(record: EvidenceRecord, others: Sequence[EvidenceRecord]) -> EvidenceRecord | None:
     """The record of another model that was measured in the same way on the same data."""
-    wanted = (record.split, record.provenance.data_sha256, _method(record))
+    wanted = (record.split, conditions(record.provenance))
     for other in others:
-        if (other.split, other.provenance.data_sha256, _method(other)) == wanted:
+        if (other.split, conditions(other.provenance)) == wanted:
             return other
     return None
 
 
 def _data_on_disk(project: Project, task: AnyTask, split: str) -> str | None:
-    splits = ("train", split) if task.type == "classification" else (split,)
-    files: list[Path] = []
-    for name in splits:
-        relative = task.data.path(name)
-        if relative is None or not project.path(relative).is_file():
-            return None
-        files.append(project.path(relative))
-    return data_sha256(files)
+    try:
+        files = list(split_files(task, split, project.root).values())
+    except UserError:
+        return None
+    return data_sha256(files) if all(file.is_file() for file in files) else None

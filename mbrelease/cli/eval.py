@@ -113,7 +113,7 @@ def _print_plan(jobs: list[Job], as_json: bool) -> None:
 
 
 def _print_records(jobs: list[Job], records: list[EvidenceRecord], as_json: bool) -> None:
-    from mbrelease.evaluation.metric_names import metric_key
+    from mbrelease.evaluation.metric_names import metric_key, shown
 
     if as_json:
         print_json(
@@ -129,6 +129,6 @@ def _print_records(jobs: list[Job], records: list[EvidenceRecord], as_json: bool
     for job, record in zip(jobs, records, strict=True):
         metric = job.task.main_metric
         columns[job.task.name] = f">{job.task.name}\n{metric}"
-        value = f"{record.metrics[metric_key(metric)]:.4f}"
+        value = shown(metric, record.metrics[metric_key(metric)])
         by_checkpoint.setdefault(job.checkpoint.path, [job.checkpoint.name]).append(value)
     print_table(["checkpoint", *columns.values()], list(by_checkpoint.values()))

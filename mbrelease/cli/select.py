@@ -59,12 +59,14 @@ def print_decision(decision: Decision) -> None:
 
 
 def _row(candidate: Candidate, decision: Decision) -> list[str]:
+    from mbrelease.evaluation.metric_names import shown
+
     marks = "".join("✓" if result.passed else "✗" for result in candidate.guardrails)
     chosen = candidate.name == decision.chosen
     return [
         "→" if chosen else "",
         candidate.name,
-        *(f"{measurement.value:.4f}" for measurement in candidate.measurements),
+        *(shown(m.metric, m.value) for m in candidate.measurements),
         "reference" if candidate.kind == "reference" else marks,
     ]
 

@@ -15,7 +15,7 @@ from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.dataset import data_sha256, read_dataset
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, find_record, write_record
-from mbrelease.evaluation.metric_names import metric_key
+from mbrelease.evaluation.metric_names import metric_key, shown
 from mbrelease.evaluation.tasks import TASKS
 from mbrelease.evaluation.tasks.outcome import Outcome
 from mbrelease.files import sha256_json
@@ -125,7 +125,7 @@ def describe(record: EvidenceRecord, task: AnyTask) -> str:
     """A record in a few words: ``title-abstract dev: recall@1 0.146 (n = 492)``."""
     value = record.metrics[metric_key(task.main_metric)]
     return (
-        f"{record.task_name} {record.split}: {task.main_metric} {value:.4f} "
+        f"{record.task_name} {record.split}: {task.main_metric} {shown(task.main_metric, value)} "
         f"(n = {record.n_examples})"
     )
 

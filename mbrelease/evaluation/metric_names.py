@@ -1,8 +1,10 @@
-"""How metrics are spelt, and which direction is better."""
+"""How metrics are spelt and rounded, and which direction is better."""
 
 from __future__ import annotations
 
 LOWER_IS_BETTER = frozenset({"loss", "perplexity", "bits_per_byte"})
+_DECIMALS = {"loss": 4, "bits_per_byte": 4, "perplexity": 2}
+_DECIMALS_OF_RATES = 3
 
 
 def metric_key(name: str) -> str:
@@ -24,3 +26,16 @@ def split_metric(reference: str) -> tuple[str, str]:
     """``title-abstract/recall@1`` → task ``title-abstract`` and key ``recall_at_1``."""
     task, _, metric = reference.rpartition("/")
     return task, metric_key(metric)
+
+
+def decimals(metric: str) -> int:
+    """The decimals people are shown of a metric (label, key or ``task/metric``).
+
+    Four for losses and bits, two for perplexity, three for everything between 0 and 1.
+    """
+    return _DECIMALS.get(metric_key(metric.rsplit("/", 1)[-1]), _DECIMALS_OF_RATES)
+
+
+def shown(metric: str, value: float) -> str:
+    """A value of ``metric`` as people are shown it, such as ``0.440``."""
+    return f"{value:.{decimals(metric)}f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mbrelease.evaluation.metric_names import lower_is_better
+from mbrelease.evaluation.metric_names import lower_is_better, shown
 from mbrelease.registry.schema import Policy
 from mbrelease.selection.decision import Candidate, Measurement
 
@@ -68,7 +68,8 @@ def _uncertainty(policy: Policy, eligible: Sequence[Candidate], chosen: Candidat
     if not within:
         return []
     return [
-        f"The 95 % interval of that value is {low:.4f} to {high:.4f}, and {len(within)} other "
+        f"The 95% interval of that value is {shown(policy.primary, low)} to "
+        f"{shown(policy.primary, high)}, and {len(within)} other "
         f"eligible {'candidate lies' if len(within) == 1 else 'candidates lie'} within it: "
         "by point values alone the choice among them may be noise."
     ]
@@ -119,4 +120,4 @@ def _measurement(candidate: Candidate, metric: str) -> Measurement:
 
 
 def _number(candidate: Candidate, metric: str) -> str:
-    return f"{candidate.value(metric):.4f}"
+    return shown(metric, candidate.value(metric))

@@ -21,7 +21,8 @@ TASKS = [
         name="sort", type="classification", data=DATA, label="kind", seeds=[0, 1], max_length=64
     ),
 ]
-WORDS = "the other owl found a mouse in the old barn while it rained".split()
+SENTENCE = "the other owl found a mouse in the old barn while it rained"
+WORDS = SENTENCE.split()
 
 
 @pytest.fixture

@@ -119,8 +119,8 @@ def test_the_best_primary_metric_wins(owls):
     owls.run((1.9, 0.3), (1.8, 0.5), (1.7, 0.4))
     decision = owls.decide()
     assert decision.chosen == "checkpoint-20"
-    assert "checkpoint-20 has the highest find/recall@1 (0.5000)" in decision.reasons[0]
-    assert any("The last checkpoint, checkpoint-30, has 0.4000" in r for r in decision.reasons)
+    assert "checkpoint-20 has the highest find/recall@1 (0.500)" in decision.reasons[0]
+    assert any("The last checkpoint, checkpoint-30, has 0.400" in r for r in decision.reasons)
     assert decision.chosen_candidate.value("mlm/loss") == 1.8
 
 
@@ -176,7 +176,7 @@ def test_an_average_is_a_candidate_like_any_other(owls):
     assert (chosen.kind, chosen.recipe) == ("average", "best:2+last")
     assert list(chosen.members) == ["checkpoint-10", "checkpoint-30", "checkpoint-40"]
     assert any(
-        "the best single checkpoint, checkpoint-30, has 0.5000" in r for r in decision.reasons
+        "the best single checkpoint, checkpoint-30, has 0.500" in r for r in decision.reasons
     )
 
 
@@ -264,7 +264,7 @@ def test_the_command_prints_a_table_and_writes_the_decision(owls, capsys, monkey
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines[:8])) <= 80
     row = next(line for line in lines if "checkpoint-10" in line)
-    assert row.split() == ["→", "checkpoint-10", "0.3000", "1.9000", "✓"]
+    assert row.split() == ["→", "checkpoint-10", "0.300", "1.9000", "✓"]
     assert read_decision(owls.root / "decisions" / "owl.json").chosen == "checkpoint-10"
     assert main(["select", "owl", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["chosen"] == "checkpoint-10"
