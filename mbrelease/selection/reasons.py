@@ -39,9 +39,9 @@ def _deciding(
     chosen: Candidate,
 ) -> str:
     extreme = "lowest" if lower_is_better(policy.primary) else "highest"
-    among = f"the {len(eligible)} of {len(candidates)} candidates that pass every guardrail"
-    if not policy.guardrails:
-        among = f"the {len(candidates)} candidates"
+    passing = len(eligible)
+    some = f"{passing} of {len(candidates)}" if passing < len(candidates) else f"{passing}"
+    among = f"the {some} candidates" + (" that pass every guardrail" if policy.guardrails else "")
     return (
         f"{chosen.name} has the {extreme} {policy.primary} ({_number(chosen, policy.primary)}) "
         f"of {among}."
