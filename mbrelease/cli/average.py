@@ -88,10 +88,11 @@ def command(
 
 
 def _checkpoints(paths: Sequence[str], registry_path: Path | None) -> list[Checkpoint]:
-    from mbrelease.checkpoints.discover import discover, discover_all
+    from mbrelease.checkpoints.discover import discover_all
 
     if len(paths) > 1 or Path(paths[0]).exists() or "/" in paths[0]:
         return discover_all(map(Path, paths))
+    from mbrelease.evaluation.candidates import run_checkpoints
     from mbrelease.registry.load import find_registry, load_project
 
     if registry_path is None:
@@ -103,15 +104,7 @@ def _checkpoints(paths: Sequence[str], registry_path: Path | None) -> list[Check
                 mend="give a checkpoint's folder, a Trainer's output folder, or --registry FILE",
             ) from None
     project = load_project(registry_path)
-    variant = project.variant(paths[0])
-    if variant.run is None:
-        raise UserError(
-            f"variant '{paths[0]}' names no run in {project.registry_path}",
-            mend=f"mbrelease registry set {paths[0]} run FOLDER",
-        )
-    found = discover(project.path(variant.run))
-    steps = variant.candidates.checkpoints
-    return found if steps == "all" else [c for c in found if c.step in steps]
+    return run_checkpoints(project, project.resolve_name(paths[0]))
 
 
 def _weigh(
