@@ -150,8 +150,7 @@ def _measured(checkpoints: list[Checkpoint], root: Path, score_by: str) -> list[
     from mbrelease.evaluation.comparable import comparable_records
 
     task, key = split_metric(score_by)
-    weights = [checkpoint.weights_sha256 for checkpoint in checkpoints]
-    records = comparable_records(root, weights, task, "dev")
+    records = comparable_records(root, checkpoints, task, "dev")
     return [record.metrics.get(key) if record else None for record in records]
 
 

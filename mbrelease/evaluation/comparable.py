@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, read_records
 
 
@@ -36,39 +37,44 @@ def conditions(provenance: Provenance) -> Conditions:
 
 def comparable_records(
     root: Path,
-    weights: Sequence[str],
+    checkpoints: Sequence[Checkpoint],
     task: str,
     split: str,
     *,
     data_sha256: str | None = None,
     task_sha256: str | None = None,
 ) -> list[EvidenceRecord | None]:
-    """One record a model, all made under the same conditions; ``None`` where there is none.
+    """One record a checkpoint, all made under the same conditions; ``None`` where there is none.
+
+    Only records of the tokenizer and config that lie beside the weights now count: the same
+    weights under another config are another model.
 
     Of several conditions the one that most models were measured under is taken, of equals the
     one with the newest code.
 
     Args:
         root: The evidence folder.
-        weights: The sha256 of each model's weights.
+        checkpoints: What was measured.
         task: The task's name.
         split: dev or test.
         data_sha256: Only records of these data.
         task_sha256: Only records of these settings.
     """
     found: list[dict[Conditions, EvidenceRecord]] = []
-    for sha256 in weights:
+    for checkpoint in checkpoints:
         found.append(
             {
                 conditions(record.provenance): record
-                for record in read_records(root, sha256, task)
+                for record in read_records(root, checkpoint.weights_sha256, task)
                 if record.split == split
+                and record.provenance.tokenizer_sha256 == checkpoint.tokenizer_sha256
+                and record.provenance.config_sha256 == checkpoint.config.sha256
                 and data_sha256 in (None, record.provenance.data_sha256)
                 and task_sha256 in (None, record.provenance.task_sha256)
             }
         )
     count = Counter(condition for records in found for condition in records)
     if not count:
-        return [None] * len(weights)
+        return [None] * len(checkpoints)
     chosen = max(count, key=lambda condition: (count[condition], condition))
     return [records.get(chosen) for records in found]

@@ -31,7 +31,7 @@ def read_measurements(
     task = next(task for task in project.suite(variant) if task.name == task_name)
     records = comparable_records(
         project.evidence,
-        [checkpoint.weights_sha256 for checkpoint in checkpoints],
+        checkpoints,
         task_name,
         SELECTION_SPLIT,
         data_sha256=_data_sha256(task, project.root),

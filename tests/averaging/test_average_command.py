@@ -76,10 +76,11 @@ def test_a_variant_stands_for_its_run(run_folder, tmp_path, monkeypatch, capsys)
     assert "did you mean 'child'?" in capsys.readouterr().err
 
 
-def write_evidence(root, sha256, **changes):
+def write_evidence(root, checkpoint, **changes):
+    sha256 = checkpoint.weights_sha256
     record = {
-        "weights_sha256": sha256, "tokenizer_sha256": "t", "config_sha256": "c",
-        "data_sha256": "d", "task_sha256": "s", "attn": "sdpa", "dtype": "float32",
+        "weights_sha256": sha256, "tokenizer_sha256": checkpoint.tokenizer_sha256,
+        "config_sha256": checkpoint.config.sha256, "data_sha256": "d", "task_sha256": "s", "attn": "sdpa", "dtype": "float32",
         "device": "cpu", "code_version": 1, "software": {},
     }  # fmt: skip
     entries = []
@@ -116,7 +117,7 @@ def test_best_by_evidence(run_folder, tmp_path, monkeypatch, capsys, key, metric
         if number == 1:
             # Another backend, measured on this one only: it compares with nothing.
             values.append((99.0 if key != "loss" else 0.0, {"dtype": "bfloat16"}))
-        write_evidence(tmp_path / "evidence", checkpoint.weights_sha256, key=key, values=values)
+        write_evidence(tmp_path / "evidence", checkpoint, key=key, values=values)
     call = ["average", "run", "--recipe", "best:1", "--score-by", f"titles/{metric}"]
     assert main([*call, "--show-weights", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["members"]

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from multiprocessing import get_context
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -132,14 +133,34 @@ def test_processes_that_write_one_file_lose_nothing(tmp_path):
     assert len(read_records(tmp_path, WEIGHTS, "find")) == 6
 
 
+def model(weights, tokenizer="b" * 64, config="c" * 64):
+    """What a checkpoint says of itself."""
+    return SimpleNamespace(
+        weights_sha256=weights, tokenizer_sha256=tokenizer, config=SimpleNamespace(sha256=config)
+    )
+
+
+@pytest.mark.parametrize("changed", ["tokenizer", "config"])
+def test_the_same_weights_with_another_config_or_tokenizer_are_another_model(tmp_path, changed):
+    versions = {f"{number:064}": number / 10 for number in range(6)}
+    for sha256, value in versions.items():
+        write_record(tmp_path, record(value=value, **{f"{changed}_sha256": sha256}), EXAMPLES)
+    for sha256, value in versions.items():
+        one = model(WEIGHTS, **{changed: sha256})
+        [found] = comparable_records(tmp_path, [one], "find", "dev")
+        assert found.main_score == value
+    assert comparable_records(tmp_path, [model(WEIGHTS)], "find", "dev") == [None]
+
+
 def test_only_records_of_the_same_conditions_are_compared(tmp_path):
     other = "f" * 64
     write_record(tmp_path, record(value=0.1), EXAMPLES)
     write_record(tmp_path, record(value=0.2, dtype="bfloat16"), EXAMPLES)
     write_record(tmp_path, record(value=0.3, weights_sha256=other, dtype="bfloat16"), EXAMPLES)
-    found = comparable_records(tmp_path, [WEIGHTS, other], "find", "dev")
+    models = [model(WEIGHTS), model(other)]
+    found = comparable_records(tmp_path, models, "find", "dev")
     assert [one.main_score for one in found] == [0.2, 0.3]
-    found = comparable_records(tmp_path, [WEIGHTS, other], "find", "dev", data_sha256="9" * 64)
+    found = comparable_records(tmp_path, models, "find", "dev", data_sha256="9" * 64)
     assert found == [None, None]
 
 
