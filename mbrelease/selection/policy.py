@@ -5,6 +5,7 @@ Point values are compared, and the reasons say how far they carry. Nothing here 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -124,7 +125,8 @@ def _guardrail(guardrail: Guardrail, value: float, reference: Candidate) -> Guar
         value=value,
         reference=held_against,
         change=change,
-        passed=change >= -guardrail.margin,
+        # 0.50 - 0.48 is a little more than 0.02 in floating point: on the margin is on the margin.
+        passed=change >= -guardrail.margin or math.isclose(change, -guardrail.margin),
     )
 
 

@@ -133,8 +133,10 @@ def test_a_guardrail_stops_a_better_candidate(owls):
     assert "Stopped by a guardrail: checkpoint-20." in decision.reasons
 
 
-def test_exactly_on_the_margin_passes(owls):
-    owls.run((2.25, 0.9))
+@pytest.mark.parametrize(("margin", "loss"), [("0.25", 2.25), ("0.02", 2.02), ("0.1", 2.1)])
+def test_exactly_on_the_margin_passes(owls, margin, loss):
+    owls.edit("margin: 0.25", f"margin: {margin}")
+    owls.run((loss, 0.9), (loss + 1e-6, 0.95))
     assert owls.decide().chosen == "checkpoint-10"
 
 
