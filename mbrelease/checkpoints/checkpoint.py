@@ -30,8 +30,8 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """What people call it: the folder's name."""
-        return self.path.resolve().name
+        """What people call it: the folder's name, which may be a link's."""
+        return _own_name(self.path)
 
     @functools.cached_property
     def weights_sha256(self) -> str:
@@ -92,9 +92,19 @@ def open_checkpoint(path: Path) -> Checkpoint:
         raise UserError(
             f"no config.json in {path}", mend="give a folder with config.json and model.safetensors"
         )
-    match = STEP_FOLDER.match(path.resolve().name)
-    step = int(match[1]) if match else None
-    return Checkpoint(path=path, step=step, weight_files=_weight_files(path))
+    return Checkpoint(path=path, step=_step(path), weight_files=_weight_files(path))
+
+
+def _own_name(path: Path) -> str:
+    return path.name if path.name not in ("", "..") else path.resolve().name
+
+
+def _step(path: Path) -> int | None:
+    """The step in the folder's own name; of a link such as ``latest``, in that of its target."""
+    for name in (_own_name(path), path.resolve().name):
+        if match := STEP_FOLDER.match(name):
+            return int(match[1])
+    return None
 
 
 def _remembered_sha256(path: Path) -> str:

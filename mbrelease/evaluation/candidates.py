@@ -24,7 +24,7 @@ def run_checkpoints(project: Project, variant: str) -> list[Checkpoint]:
     if entry.candidates.checkpoints == "all":
         return found
     wanted = entry.candidates.checkpoints
-    missing = sorted(set(wanted) - {checkpoint.step for checkpoint in found if checkpoint.step})
+    missing = sorted(set(wanted) - {checkpoint.step for checkpoint in found})
     if missing:
         raise UserError(
             f"{project.path(entry.run)} has no checkpoint at step {missing[0]}",

@@ -80,8 +80,8 @@ def write_evidence(root, checkpoint, **changes):
     sha256 = checkpoint.weights_sha256
     record = {
         "weights_sha256": sha256, "tokenizer_sha256": checkpoint.tokenizer_sha256,
-        "config_sha256": checkpoint.config.sha256, "data_sha256": "d", "task_sha256": "s", "attn": "sdpa", "dtype": "float32",
-        "device": "cpu", "code_version": 1, "software": {},
+        "config_sha256": checkpoint.config.sha256, "data_sha256": "d", "task_sha256": "s",
+        "attn": "sdpa", "dtype": "float32", "device": "cpu", "code_version": 1, "software": {},
     }  # fmt: skip
     entries = []
     for value, settings in changes["values"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,26 @@ def test_a_run_that_also_holds_the_final_model_is_its_checkpoints(tmp_path, make
 def test_a_single_folder_is_a_checkpoint_without_a_step(tmp_path, make_checkpoint):
     (found,) = discover(make_checkpoint(tmp_path / "final"))
     assert (found.name, found.step) == ("final", None)
+
+
+def test_links_keep_their_own_names_and_steps(tmp_path, make_checkpoint):
+    (tmp_path / "run").mkdir()
+    for step in (900, 200):
+        target = make_checkpoint(tmp_path / "store" / str(step) / "hf")
+        (tmp_path / "run" / f"checkpoint-{step}").symlink_to(target)
+    found = discover(tmp_path / "run")
+    assert [(one.name, one.step) for one in found] == [
+        ("checkpoint-200", 200),
+        ("checkpoint-900", 900),
+    ]
+    make_checkpoint(tmp_path / "checkpoint-7")
+    (tmp_path / "newest").symlink_to(tmp_path / "checkpoint-7")
+    assert [one.step for one in discover(tmp_path / "newest")] == [7]
+
+
+def test_a_folder_is_named_wherever_one_stands(tmp_path, make_checkpoint, monkeypatch):
+    monkeypatch.chdir(make_checkpoint(tmp_path / "checkpoint-7"))
+    assert (open_checkpoint(Path()).name, open_checkpoint(Path()).step) == ("checkpoint-7", 7)
 
 
 def test_several_runs_are_one_sequence_by_step(tmp_path, make_checkpoint):

@@ -8,9 +8,11 @@ from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.cli.main import main
 from mbrelease.errors import UserError
 from mbrelease.evaluation.backend import Backend
+from mbrelease.evaluation.candidates import run_checkpoints
 from mbrelease.evaluation.evidence import read_examples, read_records
 from mbrelease.evaluation.measure import plan_jobs, run_jobs, stored
 from mbrelease.progress import Silent
+from mbrelease.registry.load import load_project
 from mbrelease.registry.schema import ClassificationTask, MlmTask, RetrievalTask, SplitFiles
 
 DATA = SplitFiles(train="data.jsonl", dev="data.jsonl")
@@ -131,6 +133,15 @@ def test_a_missing_data_file_is_named(project, saved_by_5x):
     (project / "data.jsonl").unlink()
     with pytest.raises(UserError, match=r"data\.jsonl does not exist"):
         plan(project, open_checkpoint(saved_by_5x))
+
+
+def test_a_checkpoint_at_step_0_can_be_named(registry):
+    (registry / "run" / "checkpoint-10").rename(registry / "run" / "checkpoint-0")
+    path = registry / "registry.yaml"
+    content = json.loads(path.read_text())
+    content["variants"]["owl"]["candidates"] = {"checkpoints": [0]}
+    path.write_text(json.dumps(content))
+    assert [one.step for one in run_checkpoints(load_project(path), "owl")] == [0]
 
 
 @pytest.fixture
