@@ -175,16 +175,20 @@ class _Run:
 
     def report(self, decision: Decision) -> Step:
         """Measure the chosen candidate and the reference, and nothing else, on test."""
-        chosen = decision.chosen_candidate
-        assert chosen is not None
-        checkpoints = [self._reference(), open_checkpoint(self.project.path(chosen.path))]
+        checkpoints = [self._reference(), self.source(decision)]
         return self._measured("report", self._jobs(checkpoints, "test"))
 
     def source(self, decision: Decision | None) -> Checkpoint:
         """The checkpoint that is released."""
         chosen = decision.chosen_candidate if decision else None
         if chosen is not None:
-            return open_checkpoint(self.project.path(chosen.path))
+            checkpoint = open_checkpoint(self.project.path(chosen.path))
+            if checkpoint.weights_sha256 != chosen.weights_sha256:
+                raise UserError(
+                    f"{checkpoint.path} is not what was chosen: its weights have changed since",
+                    mend=f"run it again: mbrelease release {self.variant}",
+                )
+            return checkpoint
         return released_checkpoint(self.project, self.variant)
 
     def assemble(self, source: Checkpoint) -> Step:
@@ -207,13 +211,15 @@ class _Run:
         parent, relation = self._parent()
         inputs = {
             "release": _contents(release),
-            "parent": sha256_json(dict(parent.raw_config)) if parent else None,
+            "parent": _identity(parent) if parent else None,
             "relation": relation,
             "mbrelease": __version__,
         }
         record = self.project.root / ".mbrelease" / "verified" / f"{self.variant}.json"
-        if record.exists() and read_json(record).get("inputs") == inputs:
-            return Step("verify", False, "passed before")
+        if record.exists():
+            known = read_json(record)
+            if isinstance(known, dict) and known.get("inputs") == inputs:
+                return Step("verify", False, "passed before")
         report = verify(
             release,
             against=parent.path if parent else None,
@@ -235,7 +241,7 @@ class _Run:
         """Write the card into the release."""
         path = self.project.release(self.variant) / CARD
         text = render_card(self.project, self.variant)
-        changed = not path.exists() or path.read_text(encoding="utf-8") != text
+        changed = not path.exists() or path.read_bytes() != text.encode()
         if changed:
             write_text(path, text)
         return Step("card", changed, self._shown(path))
@@ -302,6 +308,16 @@ def _holds(folder: Path, source: Checkpoint) -> bool:
         and all((folder / name).read_bytes() == data for name, data in files.items())
         and open_checkpoint(folder).weights_sha256 == source.weights_sha256
     )
+
+
+def _identity(parent: Checkpoint) -> dict[str, str]:
+    """The sha256 of all of a parent that the checks look at."""
+    names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+    return {
+        "weights": parent.weights_sha256,
+        "config": sha256_json(dict(parent.raw_config)),
+        **{n: sha256_file(parent.path / n) for n in names if (parent.path / n).is_file()},
+    }
 
 
 def _contents(folder: Path) -> dict[str, str]:

@@ -20,6 +20,7 @@ from mbrelease.hub.receipt import read_receipt, receipt_path
 from mbrelease.hub.rehearsal.server import running
 from mbrelease.pipeline import STEPS, Destination, release_variant
 from mbrelease.registry.load import load_project
+from mbrelease.selection.decision import read_decision
 
 TOKEN = "hf_" + "Rehearsal" * 4
 SENTENCE = "the other owl found a mouse in the old barn while it rained all over there"
@@ -161,6 +162,36 @@ def test_a_variant_of_one_checkpoint_is_released_without_a_policy(owls):
     assert done.decision is None
     weights = open_checkpoint(owls / "base" / "checkpoint-1").weights_sha256
     assert open_checkpoint(owls / "releases" / "base").weights_sha256 == weights
+
+
+def test_a_parent_that_changed_is_checked_against_again(owls):
+    release(owls)
+    path = owls / "base" / "checkpoint-1" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["zz"] = 280
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckFailed, match="the release of 'owl' fails"):
+        release(owls)
+
+
+def test_weights_that_changed_after_the_decision_are_not_released(owls):
+    release(owls)
+
+    def spoil(step):
+        if step.name == "select":
+            decision = read_decision(owls / "decisions" / "owl.json")
+            chosen = owls / decision.chosen_candidate.path / "model.safetensors"
+            shutil.copy(owls / "base" / "checkpoint-1" / "model.safetensors", chosen)
+
+    with pytest.raises(UserError, match="is not what was chosen: its weights have changed"):
+        release(owls, on_step=spoil)
+
+
+def test_the_files_that_steps_leave_may_be_spoilt(owls):
+    release(owls)
+    (owls / ".mbrelease" / "verified" / "owl.json").write_text("[]")
+    (owls / "releases" / "owl" / "README.md").write_bytes(b"\xff")
+    assert changed(release(owls)) == ["verify", "card"]
 
 
 def test_nothing_chosen_stops_before_anything_is_released(owls):
