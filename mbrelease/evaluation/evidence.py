@@ -7,6 +7,7 @@ Parquet file beside it. See docs/formats.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -124,7 +125,7 @@ def read_records(root: Path, weights_sha256: str, task: str) -> list[EvidenceRec
             for split, entries in content["scores"].items()
             for entry in entries
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{path}: malformed evidence: {error!r}", mend="delete the file and measure again"
         ) from error
@@ -157,10 +158,11 @@ def write_record(root: Path, record: EvidenceRecord, examples: pa.Table) -> Evid
     path = task_file(root, record.provenance.weights_sha256, record.task_name)
     key = record.provenance.key
     parquet = path.with_name(f"{record.task_name}.{record.split}.{key[:8]}.parquet")
-    with atomic_file(parquet) as file:
-        pq.write_table(examples, file, compression="zstd")
-    stored = replace(record, per_example=PerExample(parquet.name, sha256_file(parquet)), file=path)
     with locked(path.with_name(f".{path.name}.lock")):
+        with atomic_file(parquet) as file:
+            pq.write_table(examples, file, compression="zstd")
+        per_example = PerExample(parquet.name, sha256_file(parquet))
+        stored = replace(record, per_example=per_example, file=path)
         others = [
             other
             for other in read_records(root, record.provenance.weights_sha256, record.task_name)
@@ -206,11 +208,14 @@ def _task_result(task: str, records: list[EvidenceRecord]) -> dict[str, Any]:
 def _record(path: Path, task: str, split: str, entry: Mapping[str, Any]) -> EvidenceRecord:
     provenance = {k: v for k, v in entry["provenance"].items() if k != "key"}
     per_example = entry.get("per_example")
+    metrics = {k: float(v) for k, v in entry.items() if k not in RESERVED}
+    if not all(map(math.isfinite, [*metrics.values(), float(entry["main_score"])])):
+        raise ValueError("a metric is not a finite number")
     return EvidenceRecord(
         task_name=task,
         split=split,
         main_score=float(entry["main_score"]),
-        metrics={k: float(v) for k, v in entry.items() if k not in RESERVED},
+        metrics=metrics,
         n_examples=int(entry["n_examples"]),
         ci95={k: (float(low), float(high)) for k, (low, high) in entry["ci95"].items()},
         experiments=tuple(entry["scores_per_experiment"]),

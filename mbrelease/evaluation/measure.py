@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Iterable, Sequence
@@ -9,8 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from mbrelease.checkpoints.checkpoint import Checkpoint
-from mbrelease.errors import UserError
+from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.dataset import data_sha256, read_dataset
 from mbrelease.evaluation.encoder import Encoder
@@ -138,6 +139,8 @@ def _measure(
     data = {split: read_dataset(path) for split, path in job.data.items()}
     started = time.monotonic()
     outcome: Outcome = TASKS[job.task.type].measure(job.task, data, job.split, encoder, progress)
+    _refuse_infinite(job, outcome)
+    _refuse_changed(job, encoder.backend)
     record = EvidenceRecord(
         task_name=job.task.name,
         split=job.split,
@@ -152,6 +155,27 @@ def _measure(
         evaluation_time_seconds=round(time.monotonic() - started, 3),
     )
     return write_record(evidence, record, pa.table(dict(outcome.examples)))
+
+
+def _refuse_infinite(job: Job, outcome: Outcome) -> None:
+    for name, value in outcome.metrics.items():
+        if not all(map(math.isfinite, [value, *outcome.ci95.get(name, ())])):
+            raise CheckFailed(
+                f"{job.checkpoint.path}: {name} on {job.task.name} is {value}: the model diverged",
+                mend="leave it out of the candidates",
+            )
+
+
+def _refuse_changed(job: Job, backend: Backend) -> None:
+    """A long job's files may be written to while it runs: then its numbers are nobody's."""
+    data_hash = data_sha256(list(job.data.values()))
+    checkpoint = open_checkpoint(job.checkpoint.path)
+    if _provenance(checkpoint, job.task, data_hash, backend).key != job.provenance.key:
+        raise UserError(
+            f"{job.checkpoint.path} or the data of '{job.task.name}' changed while they were "
+            "measured; the result is not kept",
+            mend="run it again when nothing writes to them",
+        )
 
 
 def _provenance(

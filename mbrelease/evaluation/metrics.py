@@ -29,10 +29,12 @@ def mlm_metrics(examples: Columns, weights: Floats) -> dict[str, Floats]:
         for name in ("nll_sum", "n_tokens", "n_correct", "n_bytes")
     )
     loss = nll / tokens
+    with np.errstate(over="ignore"):  # of a model that diverged
+        perplexity = np.exp(loss)
     return {
         "loss": loss,
         "accuracy": correct / tokens,
-        "perplexity": np.exp(loss),
+        "perplexity": perplexity,
         "bits_per_byte": nll / np.log(2.0) / size,
     }
 

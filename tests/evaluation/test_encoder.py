@@ -11,7 +11,7 @@ from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.encoder import Encoder, batches_by_length
-from mbrelease.evaluation.tasks.mlm import choose_masked
+from mbrelease.evaluation.tasks.mlm import choose_masked, masked_bytes
 
 TEXTS = ["the owl", "", "a much longer text about the other owls, " * 3, "x", "the " * 200]
 
@@ -93,6 +93,15 @@ def test_masks_depend_on_seed_and_text_alone(encoder):
     assert (chosen != choose_masked(text, tokens, 1, 0.3)).any()
     assert not chosen[tokens.is_special].any()
     assert 0.15 < chosen.mean() < 0.45
+
+
+@pytest.mark.parametrize("text", ["the owl", "Größe für çà", "日本語", "🙂 owl 🙂"])
+def test_the_tokens_of_a_text_add_up_to_its_bytes(encoder, text):
+    [tokens] = encoder.tokens([text], 128)
+    everything = ~tokens.is_special
+    assert masked_bytes(text, tokens, everything) == len(text.encode())
+    alone = [np.arange(len(everything)) == n for n in np.flatnonzero(everything)]
+    assert sum(masked_bytes(text, tokens, one) for one in alone) == len(text.encode())
 
 
 def test_nan_is_refused_and_the_checkpoint_named(spoilt):

@@ -113,6 +113,17 @@ def test_a_malformed_file_is_named(tmp_path):
         read_records(tmp_path, WEIGHTS, "find")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, "0.5%"])
+def test_a_value_that_is_no_number_is_malformed(tmp_path, value):
+    write_record(tmp_path, record(), EXAMPLES)
+    path = task_file(tmp_path, WEIGHTS, "find")
+    content = json.loads(path.read_text())
+    content["scores"]["dev"][0]["recall_at_1"] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"find\.json: malformed evidence"):
+        read_records(tmp_path, WEIGHTS, "find")
+
+
 def test_a_file_of_other_weights_is_refused(tmp_path):
     write_record(tmp_path, record(), EXAMPLES)
     with pytest.raises(UserError, match="holds a record of weights"):

@@ -3,10 +3,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.cli.main import main
-from mbrelease.errors import UserError
+from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.candidates import run_checkpoints
 from mbrelease.evaluation.evidence import read_examples, read_records
@@ -111,6 +112,34 @@ def test_an_interruption_keeps_what_is_finished(project, saved_by_5x):
     with pytest.raises(KeyboardInterrupt):
         run_jobs(jobs, project / "evidence", progress=Interrupt())
     assert missing(jobs, project) == ["find", "sort"]
+
+
+@pytest.mark.parametrize("changed", ["data.jsonl", "model/model.safetensors", "model/config.json"])
+def test_a_file_that_changes_while_it_is_measured_leaves_no_record(project, saved_by_5x, changed):
+    folder = shutil.copytree(saved_by_5x, project / "model")
+    jobs = plan(project, open_checkpoint(folder), TASKS[:1])
+    if changed == "model/model.safetensors":
+        tensors = load_file(folder / "model.safetensors")
+        tensors["decoder.bias"] += 1
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    elif changed == "model/config.json":
+        content = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(content | {"local_attention": 4}))
+    else:
+        with (project / "data.jsonl").open("a") as file:
+            file.write('{"id": "new", "title": "a", "text": "b"}\n')
+    with pytest.raises(UserError, match=r"changed while they were measured"):
+        run_jobs(jobs, project / "evidence")
+    assert not list((project / "evidence").glob("*/*.json"))
+
+
+def test_a_model_that_diverged_is_told_from_a_bug(project, saved_by_5x):
+    folder = shutil.copytree(saved_by_5x, project / "model")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["head.norm.weight"] *= 1e5
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckFailed, match="perplexity on mlm is inf: the model diverged"):
+        run_jobs(plan(project, open_checkpoint(folder), TASKS[:1]), project / "evidence")
 
 
 def test_truncated_and_unseen_are_counted(project, saved_by_5x):

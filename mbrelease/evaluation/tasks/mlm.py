@@ -22,7 +22,7 @@ from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.schema import MlmTask
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 
 def measure(
@@ -54,7 +54,7 @@ def measure(
         [np.where(chosen[row], tokens[row].ids, -100) for row in kept],
         progress=progress,
     )
-    size = [_masked_bytes(texts[row], tokens[row], chosen[row]) for row in kept]
+    size = [masked_bytes(texts[row], tokens[row], chosen[row]) for row in kept]
     examples: dict[str, NDArray[np.generic]] = {
         "id": np.asarray([dataset.ids[row] for row in kept]),
         "nll_sum": np.asarray([score.nll_sum for score in scores]),
@@ -78,6 +78,15 @@ def choose_masked(text: str, tokens: Tokens, seed: int, rate: float) -> NDArray[
     return (generator.random(len(tokens.ids)) < rate) & ~tokens.is_special
 
 
-def _masked_bytes(text: str, tokens: Tokens, chosen: NDArray[np.bool_]) -> int:
-    spans = (span for span, masked in zip(tokens.spans, chosen, strict=True) if masked)
-    return sum(len(text[start:end].encode()) for start, end in spans)
+def masked_bytes(text: str, tokens: Tokens, chosen: NDArray[np.bool_]) -> int:
+    """The bytes that the masked tokens add to the text before them.
+
+    Tokens of one character (byte-level BPE cuts ``é`` in two) all span the whole of it: only the
+    first counts it, so that the tokens of a text add up to its bytes.
+    """
+    size = reached = 0
+    for (_, end), masked in zip(tokens.spans, chosen, strict=True):
+        if masked:
+            size += len(text[reached:end].encode())
+        reached = max(reached, end)
+    return size

@@ -28,6 +28,10 @@ class Outcome:
 def point_and_interval(
     metrics: Callable[[Floats], dict[str, Floats]], n_examples: int
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """The value of each metric on all examples, and its 95 % bootstrap interval."""
+    """The value of each metric on all examples, and its 95 % bootstrap interval.
+
+    Where a value is no finite number there are no intervals.
+    """
     point = {name: float(value[0]) for name, value in metrics(np.ones((1, n_examples))).items()}
-    return point, bootstrap_ci95(metrics, n_examples)
+    finite = np.isfinite(list(point.values())).all()
+    return point, bootstrap_ci95(metrics, n_examples) if finite else {}
