@@ -50,16 +50,17 @@ def read_dataset(path: Path) -> Dataset:
         UserError: the file is missing or empty, a line is no JSON object, or an id stands twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from error
     rows: list[dict[str, Any]] = []
     ids: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines: JSON may hold U+2028 and its like as they are.
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
         row = _parse(path, number, line)
-        name = str(row.get("id", number))
+        name = str(number if row.get("id") is None else row["id"])
         if name in ids:
             raise UserError(f"{path}:{number}: id '{name}' stands on line {ids[name]} too")
         ids[name] = number
@@ -84,6 +85,15 @@ def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{number}:{error.colno}: not JSON: {error.msg}") from error
+    except (RecursionError, ValueError) as error:
+        raise UserError(f"{path}:{number}: cannot be read: {error}") from error
     if not isinstance(row, dict):
         raise UserError(f"{path}:{number}: a {type(row).__name__} where an object is expected")
+    if "\\ud" in line.lower():
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{path}:{number}: half of a surrogate pair, which is no text"
+            ) from error
     return row

@@ -66,9 +66,9 @@ class Tokenizer:
 
     def _mask_id(self, path: Path) -> int:
         content = read_json(path)
-        token = content.get("mask_token", "[MASK]")
-        text = token["content"] if isinstance(token, dict) else str(token)
-        number = self._tokenizer.token_to_id(text)
+        token = content.get("mask_token", "[MASK]") if isinstance(content, dict) else None
+        text = token.get("content") if isinstance(token, dict) else token
+        number = self._tokenizer.token_to_id(text) if isinstance(text, str) else None
         if number is None:
             raise UserError(f"{path}: the mask token {text!r} is not in tokenizer.json")
         return int(number)
@@ -180,8 +180,20 @@ class Encoder:
         return result
 
     def tokens(self, texts: Sequence[str], max_length: int) -> list[Tokens]:
-        """Token ids of each text, cut to ``max_length`` and to the model's own context."""
-        return self.tokenizer.encode(texts, min(max_length, self.config.max_position_embeddings))
+        """Token ids of each text, cut to ``max_length`` and to the model's own context.
+
+        Raises:
+            UserError: the tokenizer knows tokens that the model has no embedding for.
+        """
+        tokens = self.tokenizer.encode(texts, min(max_length, self.config.max_position_embeddings))
+        largest = max([self.tokenizer.mask_id, *(int(t.ids.max(initial=0)) for t in tokens)])
+        if largest >= self.config.vocab_size:
+            raise UserError(
+                f"{self.checkpoint.path}: tokenizer.json gives id {largest}, and the model has "
+                f"{self.config.vocab_size} embeddings",
+                mend="put the tokenizer beside it that the model was trained with",
+            )
+        return tokens
 
     def _score(
         self, inputs: Sequence[NDArray[np.int64]], targets: Sequence[NDArray[np.int64]]
@@ -235,7 +247,7 @@ class Encoder:
         """The last hidden states (batch, length, hidden) and the mask (batch, length)."""
         import torch
 
-        ids = _pad(sequences, int(self.checkpoint.raw_config.get("pad_token_id") or 0))
+        ids = _pad(sequences, 0)  # any id: the mask hides it
         lengths = np.asarray([len(sequence) for sequence in sequences])
         mask = _to_tensor(np.arange(ids.shape[1]) < lengths[:, None]).to(self.model.device)
         with torch.inference_mode():
@@ -285,8 +297,8 @@ def _load(checkpoint: Checkpoint, backend: Backend) -> Any:
             dtype=getattr(torch, backend.dtype),
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # a config that cannot be built fails in its own way each time
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{checkpoint.path} does not load: {first}", mend="check it with 'mbrelease verify'"
         ) from error

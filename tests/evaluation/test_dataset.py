@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from mbrelease.errors import UserError
@@ -29,12 +31,29 @@ def test_several_fields_are_joined_by_a_newline(tmp_path):
         ('{"id": 1}\n{"id": 2}\n{"id": 1}\n', "data.jsonl:3: id '1' stands on line 1 too"),
         ("", "data.jsonl is empty"),
         (b'{"text": "\xff"}\n', "not UTF-8"),
+        ('{"text": "x"}\n{"text": "\\ud800"}\n', "data.jsonl:2: half of a surrogate pair"),
+        ("[" * 100_000 + "\n", "data.jsonl:1: cannot be read: maximum recursion"),
+        ('{"n": ' + "1" * 5000 + "}\n", "data.jsonl:1: cannot be read"),
     ],
 )
 def test_a_mistake_has_its_line(tmp_path, text, said):
     with pytest.raises(UserError, match="data.jsonl") as caught:
         read_dataset(write(tmp_path, text))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85", "\U0001f642"])
+def test_what_json_allows_in_a_text_ends_no_line(tmp_path, odd):
+    rows = [{"text": f"a{odd}b"}, {"text": "c"}]
+    text = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    data = read_dataset(write(tmp_path, "\ufeff" + text))
+    assert data.texts("text") == [f"a{odd}b", "c"]
+
+
+def test_a_pair_of_surrogates_is_a_character_and_a_null_id_is_none(tmp_path):
+    data = read_dataset(write(tmp_path, '{"id": null, "text": "\\ud83d\\ude42"}\n{"id": null}\n'))
+    assert data.ids == ("1", "2")
+    assert data.rows[0]["text"] == "🙂"
 
 
 def test_a_missing_field_has_its_line_and_names_the_others(tmp_path):

@@ -132,6 +132,35 @@ def test_a_tokenizer_without_its_mask_token_is_refused(saved_by_5x, tmp_path):
         Encoder(open_checkpoint(folder), Backend())
 
 
+@pytest.mark.parametrize("content", ["[]", '{"mask_token": null}', '{"mask_token": {}}'])
+def test_a_malformed_tokenizer_config_is_named(saved_by_5x, tmp_path, content):
+    folder = shutil.copytree(saved_by_5x, tmp_path / "model")
+    (folder / "tokenizer_config.json").write_text(content)
+    with pytest.raises(UserError, match=r"tokenizer_config\.json: the mask token"):
+        Encoder(open_checkpoint(folder), Backend())
+
+
+def test_a_tokenizer_of_a_larger_model_is_refused(saved_by_5x, tmp_path):
+    folder = shutil.copytree(saved_by_5x, tmp_path / "model")
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["the"] = 400
+    path.write_text(json.dumps(content))
+    encoder = Encoder(open_checkpoint(folder), Backend())
+    with pytest.raises(UserError, match="gives id .*, and the model has 288 embeddings"):
+        encoder.tokens(["the owl"], 64)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"hidden_activation": "nope"}, {"local_rope_theta": None, "rope_parameters": ...}]
+)
+def test_a_config_that_cannot_be_built_is_a_sentence(saved_by_5x, tmp_path, edit_json, fields):
+    folder = shutil.copytree(saved_by_5x, tmp_path / "model")
+    edit_json(folder / "config.json", **fields)
+    with pytest.raises(UserError, match="does not load"):
+        Encoder(open_checkpoint(folder), Backend())
+
+
 def test_batches_hold_every_row_once_within_the_budget():
     generator = np.random.default_rng(0)
     lengths = generator.integers(1, 3000, 200).tolist()
