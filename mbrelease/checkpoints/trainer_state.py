@@ -20,9 +20,12 @@ class TrainerState:
     log: tuple[Mapping[str, Any], ...]
 
     def curve(self, key: str) -> list[tuple[int, float]]:
-        """``(step, value)`` of every log row that has ``key``, such as ``eval_loss``."""
+        """``(step, value)`` of every log row with a number under ``key``, such as ``eval_loss``."""
+        rows = ((row.get("step"), row.get(key)) for row in self.log)
         return [
-            (int(row["step"]), float(row[key])) for row in self.log if key in row and "step" in row
+            (step, float(value))
+            for step, value in rows
+            if isinstance(step, int) and isinstance(value, int | float)
         ]
 
     @property
@@ -40,7 +43,8 @@ class TrainerState:
         if len(rates) < 3:
             return None
         peak = max(rate for _, rate in rates)
-        at_peak = [step for step, rate in rates if rate >= peak * (1 - 1e-6)]
+        # A stable phase has one rate to the last digit; the top of a cosine is only nearly flat.
+        at_peak = [step for step, rate in rates if rate >= peak * (1 - 1e-12)]
         if len(at_peak) < 2 or at_peak[-1] == rates[-1][0]:
             return None
         return at_peak[-1]

@@ -21,6 +21,7 @@ def reasons_for(
         return [_nothing_chosen(policy, candidates, eligible, reference)]
     sentences = [
         _deciding(policy, candidates, eligible, chosen),
+        *_tie(policy, eligible, chosen),
         _against_reference(policy, reference, chosen),
         *_uncertainty(policy, eligible, chosen),
         *_last_checkpoint(policy, candidates, chosen),
@@ -46,6 +47,19 @@ def _deciding(
         f"{chosen.name} has the {extreme} {policy.primary} ({_number(chosen, policy.primary)}) "
         f"of {among}."
     )
+
+
+def _tie(policy: Policy, eligible: Sequence[Candidate], chosen: Candidate) -> list[str]:
+    value = chosen.value(policy.primary)
+    equal = [
+        one.name for one in eligible if one is not chosen and one.value(policy.primary) == value
+    ]
+    if not equal:
+        return []
+    return [
+        f"{' and '.join(equal)} {'has' if len(equal) == 1 else 'have'} exactly the same; "
+        f"the policy's tie-break, {policy.tie_break}, decided."
+    ]
 
 
 def _against_reference(policy: Policy, reference: Candidate, chosen: Candidate) -> str:

@@ -206,7 +206,7 @@ def test_a_number_that_is_none_stops_the_card(built: Built) -> None:
     path = built.records[AVERAGE, "heldout-mlm", "test"].file
     assert path is not None
     path.write_text(path.read_text().replace("3.62345678", "NaN"))
-    with pytest.raises(UserError, match="loss was measured as nan"):
+    with pytest.raises(UserError, match="not a finite number"):
         render_card(built.project, "science")
 
 

@@ -156,7 +156,17 @@ def test_ties_are_broken_by_the_policy(owls, rule, chosen):
     owls.edit("averages: []", 'averages: ["last:2"]')
     owls.edit("tie_break: earliest", f"tie_break: {rule}")
     build(owls, "last:2", loss=1.9, recall=0.5)
-    assert owls.decide().chosen == chosen
+    decision = owls.decide()
+    assert decision.chosen == chosen
+    others = [c.name for c in decision.candidates if c.name != chosen]
+    assert decision.reasons[1] == (
+        f"{' and '.join(others)} have exactly the same; the policy's tie-break, {rule}, decided."
+    )
+
+
+def test_without_a_tie_there_is_no_word_of_one(owls):
+    owls.run((1.9, 0.4), (1.9, 0.5))
+    assert not any("tie-break" in reason for reason in owls.decide().reasons)
 
 
 def build(owls, recipe, loss, recall):
