@@ -1,5 +1,6 @@
 """What holds for every command."""
 
+import os
 import subprocess
 import sys
 
@@ -57,6 +58,50 @@ def test_the_version_is_said():
 def test_a_wrong_call_exits_2_and_says_what(capsys, arguments, said):
     assert main(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def shell(line: str, cwd, **environment: str) -> subprocess.CompletedProcess[str]:
+    (cwd / "registry.yaml").write_text("version: 1\nfamily: Owls\nvariants: {owl: {}}\n")
+    line = line.replace("mbrelease", f"{sys.executable} -m mbrelease.cli.main")
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        cwd=cwd, capture_output=True, text=True, env=os.environ | environment,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["registry list", "registry list --json", "--help"])
+def test_a_reader_that_leaves_is_no_failed_check(tmp_path, what):
+    # The sleep lets `true` go before anything is written.
+    done = shell(f"(sleep 0.3; mbrelease {what}) | true", tmp_path)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-"])
+def test_a_closed_stream_is_no_failure(tmp_path, closed):
+    done = shell(f"mbrelease registry list {closed}", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path):
+    done = shell("mbrelease registry list >/dev/full", tmp_path)
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_terminal_without_the_letters_is_no_failure(tmp_path):
+    done = shell("mbrelease registry list", tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0 and "\\u2013" in done.stdout
+
+
+def test_a_name_no_file_can_have_is_a_sentence(tmp_path):
+    done = shell(f"mbrelease eval {'x' * 300}", tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 2
+
+
+def test_no_arguments_are_answered_by_the_help(capsys):
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("Usage: mbrelease")
 
 
 def test_no_registry_is_said_with_the_mend(capsys, monkeypatch, tmp_path):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,8 +32,35 @@ COMMANDS = {
 }
 
 
+class ReaderLeft(Exception):
+    """Nobody reads our output any more, as in ``mbrelease … | head``."""
+
+
+@contextlib.contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Say so in our own words: click and rich would exit with 1, which here means "no"."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderLeft from error
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise ReaderLeft from error
+        raise
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Parse; ``--help`` is printed here."""
+        with reader_may_leave():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with reader_may_leave():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, in the order of the work."""
@@ -71,7 +102,8 @@ def cli() -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return (for tests) or exit with its code.
 
-    0 done, 1 a check failed or nothing could be chosen, 2 the call was wrong, 130 interrupted.
+    0 done, 1 a check failed or nothing could be chosen, 2 the call was wrong, 130 interrupted,
+    141 nobody reads the output any more (as other tools in a pipe answer).
     """
     code = run(argv)
     if argv is None:
@@ -81,10 +113,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(argv: list[str] | None) -> int:
     """Run the command line and return its exit code."""
+    _prepare_streams()
     try:
         result: Any = cli.main(args=argv, prog_name="mbrelease", standalone_mode=False)
     except UserError as error:
         return _say(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.UsageError as error:
         where = f"\n  see '{error.ctx.command_path} --help'" if error.ctx else ""
         return _say(error.format_message() + where, 2)
@@ -92,11 +128,24 @@ def run(argv: list[str] | None) -> int:
         return _say(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
         return _say("interrupted; what was finished is kept", 130)
-    except BrokenPipeError:
-        # `mbrelease … | head`: the reader has left, which is no mistake of anyone.
+    except ReaderLeft:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 141
+    except OSError as error:
+        # A file that no one expected to be unreadable, such as one in a locked folder.
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"{where}{error.strerror or error}", 2)
     return result if isinstance(result, int) else 0
+
+
+def _prepare_streams() -> None:
+    """Nothing that is said may fail: not where a stream is closed, nor for want of a letter."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _say(message: str, code: int) -> int:
