@@ -15,6 +15,8 @@ from mbrelease.progress import SILENT, Progress
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from mbrelease.pipeline import Step
+
 
 def print_json(value: Any) -> None:
     """Print ``value`` as JSON on stdout."""
@@ -24,6 +26,11 @@ def print_json(value: Any) -> None:
 def talk(message: str) -> None:
     """Say something to a person, on stderr."""
     click.echo(message, err=True)
+
+
+def step_line(step: Step) -> str:
+    """A step of a release in one line, such as ``verify    unchanged  passed before``."""
+    return f"{step.name:9} {'done' if step.changed else 'unchanged':10} {step.summary}"
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:

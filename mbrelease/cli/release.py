@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mbrelease.cli.options import json_option, registry_option
-from mbrelease.cli.output import print_json, progress, talk
+from mbrelease.cli.output import print_json, progress, step_line, talk
 
 if TYPE_CHECKING:
-    from mbrelease.pipeline import Destination, Release, Step
+    from mbrelease.pipeline import Destination, Release
     from mbrelease.registry.project import Project
 
 
@@ -61,11 +61,6 @@ def command(
         print_json(plain(release))
     else:
         _print_summary(release)
-
-
-def step_line(step: Step) -> str:
-    """A step in one line, such as ``verify     unchanged  passed before``."""
-    return f"{step.name:9} {'done' if step.changed else 'unchanged':10} {step.summary}"
 
 
 def _destination(
