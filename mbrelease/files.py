@@ -93,7 +93,7 @@ def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask() if mode is None else mode)
         temporary.replace(path)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise unwritable(path, error) from error
@@ -137,17 +137,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     old = path.parent / f".{path.name}.old"
     try:
         yield temporary
-        for file in sorted(temporary.rglob("*")):
-            if file.is_file():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
+        for entry in [*sorted(temporary.rglob("*")), temporary]:
+            sync(entry)
         temporary.chmod(0o777 & ~_umask())
-        shutil.rmtree(old, ignore_errors=True)
-        if path.exists():
+        _remove(old)
+        if path.exists() or path.is_symlink():
             path.rename(old)
         temporary.rename(path)
-        sync_folder(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        sync(path.parent)
+        _remove(old)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise unwritable(path, error) from error
@@ -172,13 +170,21 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make the bytes of a file durable, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    """Delete a folder, a file or a link (never what it points to), if it is there."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def unreadable(path: Path, error: OSError) -> UserError:

@@ -42,6 +42,21 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
 
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
+def test_a_link_to_a_folder_is_replaced_and_what_it_points_to_stays(tmp_path, target):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a").write_text("kept")
+    path = tmp_path / "here" / "folder"
+    path.parent.mkdir()
+    path.symlink_to(tmp_path / target)
+    for name in ("b", "c"):
+        with atomic_folder(path) as folder:
+            (folder / name).write_text("new")
+        assert [entry.name for entry in path.iterdir()] == [name]
+    assert [entry.name for entry in path.parent.iterdir()] == ["folder"]
+    assert (tmp_path / "elsewhere" / "a").read_text() == "kept"
+
+
 KILLED = """
 import sys
 from pathlib import Path

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mbrelease.evaluation.evidence import EvidenceRecord
     from mbrelease.evaluation.measure import Job
     from mbrelease.registry.project import Project
-    from mbrelease.registry.schema import AnyTask
+    from mbrelease.registry.schema import AnyTask, Variant
 
 
 @click.command("eval")
@@ -48,7 +48,9 @@ def command(
 
     project = load_project(registry_path)
     tasks = _tasks(project, targets, suite)
-    checkpoints = [c for target in targets for c in _checkpoints(project, target)]
+    found = [c for target in targets for c in _checkpoints(project, target)]
+    # A folder that is named twice, say as a variant and as a path, is one row.
+    checkpoints = list({c.path.resolve(): c for c in found}.values())
     jobs = plan_jobs(
         checkpoints, tasks, split, backend=choose_backend(device), data_root=project.root
     )
@@ -71,7 +73,7 @@ def _tasks(project: Project, targets: tuple[str, ...], suite: str | None) -> lis
         named = {
             entry.suite
             for target in targets
-            if (entry := project.registry.variants.get(target)) and entry.suite
+            if (entry := _variant(project, target)) and entry.suite
         } or set(suites)
         if len(named) != 1:
             raise UserError(
@@ -82,6 +84,11 @@ def _tasks(project: Project, targets: tuple[str, ...], suite: str | None) -> lis
     if suite not in suites:
         raise UserError(f"no suite '{suite}'", mend=did_you_mean(suite, suites))
     return suites[suite]
+
+
+def _variant(project: Project, target: str) -> Variant | None:
+    name = project.registry.aliases.get(target, target)
+    return project.registry.variants.get(name)
 
 
 def _checkpoints(project: Project, target: str) -> list[Checkpoint]:

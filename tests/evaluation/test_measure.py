@@ -218,3 +218,12 @@ def test_a_wrong_call_is_one_or_two_lines(registry, capsys, arguments, said):
     error = capsys.readouterr().err
     assert said in error
     assert len(error.strip().splitlines()) <= 2
+
+
+def test_an_alias_stands_for_its_variant_and_a_folder_named_twice_is_one_row(registry, capsys):
+    path = registry / "registry.yaml"
+    content = json.loads(path.read_text())
+    content["suites"]["mice"] = [TASKS[0].model_dump(mode="json") | {"name": "other"}]
+    path.write_text(json.dumps(content | {"aliases": {"production": "owl"}}))
+    assert main(["eval", "production", "run", "run/checkpoint-10", "--plan", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 3

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from mbrelease.files import atomic_file, sha256_bytes, sync_folder
+from mbrelease.files import atomic_file, sha256_bytes, sync
 from mbrelease.hub.rehearsal.names import SHA256
 from mbrelease.hub.rehearsal.refusals import Refused
 
@@ -82,7 +82,7 @@ class Blobs:
         path = self.path(sha256)
         if not path.parent.is_dir():
             path.parent.mkdir(exist_ok=True)
-            sync_folder(self.folder)
+            sync(self.folder)
         with atomic_file(path) as file:
             arriving = Arriving(file, size_bytes)
             yield arriving
