@@ -24,7 +24,7 @@ from mbrelease.cards.lineage import (
 )
 from mbrelease.cards.metadata import front_matter
 from mbrelease.cards.numbers import count_text, metric_text
-from mbrelease.cards.scores import Evaluation, read_evaluation
+from mbrelease.cards.scores import Column, Evaluation, read_evaluation
 from mbrelease.cards.tables import Table, table
 from mbrelease.cards.task_notes import task_notes
 from mbrelease.cards.training import Training, read_training
@@ -139,9 +139,10 @@ def variant_context(project: Project, name: str) -> CardContext:
     entry = project.variant(variant)
     decision = read_decision_of(project, variant)
     weights = find_weights(project, entry, decision)
-    evaluation = (
-        read_evaluation(project, variant, weights.sha256, decision) if weights.sha256 else None
-    )
+    evaluation = None
+    if weights.sha256 is not None:
+        own = Column("this model", weights.sha256, weights.checkpoint)
+        evaluation = read_evaluation(project, variant, own, decision)
     choice = read_choice(decision) if decision else None
     context = _context(
         variant,

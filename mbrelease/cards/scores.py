@@ -19,8 +19,10 @@ from mbrelease.cards.numbers import (
 )
 from mbrelease.cards.records import like, most_telling
 from mbrelease.cards.tables import Table, bold, table
+from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.errors import UserError
 from mbrelease.evaluation.candidates import released_checkpoint
+from mbrelease.evaluation.comparable import is_of
 from mbrelease.evaluation.evidence import EvidenceRecord, read_records
 from mbrelease.evaluation.metric_names import lower_is_better, metric_key
 from mbrelease.registry.project import Project
@@ -34,6 +36,16 @@ class Column:
 
     label: str
     weights_sha256: str
+    checkpoint: Checkpoint | None
+    """The weights with config and tokenizer, where they are on this machine."""
+
+    def records(self, project: Project, task: str) -> list[EvidenceRecord]:
+        """What was measured of the model on ``task``, with the config it has now."""
+        return [
+            record
+            for record in read_records(project.evidence, self.weights_sha256, task)
+            if self.checkpoint is None or is_of(record, self.checkpoint)
+        ]
 
 
 @dataclass(frozen=True)
@@ -148,7 +160,7 @@ class Evaluation:
 
 
 def read_evaluation(
-    project: Project, variant: str, own_sha256: str, decision: Decision | None
+    project: Project, variant: str, own: Column, decision: Decision | None
 ) -> Evaluation | None:
     """Read what was measured of ``variant``, on test where there is a test split, else on dev.
 
@@ -157,10 +169,7 @@ def read_evaluation(
     """
     if project.variant(variant).suite is None:
         return None
-    columns = [
-        *_baselines(project, variant, own_sha256, decision),
-        Column("this model", own_sha256),
-    ]
+    columns = [*_baselines(project, variant, own, decision), own]
     rows = [
         row
         for task in project.suite(variant)
@@ -181,7 +190,7 @@ def read_evaluation(
 
 
 def _baselines(
-    project: Project, variant: str, own_sha256: str, decision: Decision | None
+    project: Project, variant: str, own: Column, decision: Decision | None
 ) -> Iterable[Column]:
     """The parents, the reference of the policy and the version before, each once."""
     entry = project.variant(variant)
@@ -195,17 +204,20 @@ def _baselines(
         known[reference] = decision.reference.weights_sha256
     if entry.supersedes:
         names.append(entry.supersedes)
-    seen = {own_sha256}
+    seen = {own.weights_sha256}
     for name in dict.fromkeys(names):
-        sha256 = known.get(name) or _released_sha256(project, name)
-        if sha256 is not None and sha256 not in seen:
-            seen.add(sha256)
-            yield Column(name, sha256)
+        checkpoint = _on_disk(project, name)
+        sha256 = known.get(name) or (checkpoint.weights_sha256 if checkpoint else None)
+        if sha256 is None or sha256 in seen:
+            continue
+        seen.add(sha256)
+        same = checkpoint is not None and checkpoint.weights_sha256 == sha256
+        yield Column(name, sha256, checkpoint if same else None)
 
 
-def _released_sha256(project: Project, variant: str) -> str | None:
+def _on_disk(project: Project, variant: str) -> Checkpoint | None:
     try:
-        return released_checkpoint(project, variant).weights_sha256
+        return released_checkpoint(project, variant)
     except UserError:
         return None  # Its weights are not here, so nothing was measured here either.
 
@@ -213,9 +225,7 @@ def _released_sha256(project: Project, variant: str) -> str | None:
 def _task_rows(
     project: Project, task: AnyTask, columns: Sequence[Column], decision: Decision | None
 ) -> list[Row]:
-    stored = [
-        read_records(project.evidence, column.weights_sha256, task.name) for column in columns
-    ]
+    stored = [column.records(project, task.name) for column in columns]
     for split in ("test", "dev"):
         measured = any(record.split == split for record in stored[-1])
         if measured and task.data.path(split) is not None:

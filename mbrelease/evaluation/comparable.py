@@ -35,6 +35,19 @@ def conditions(provenance: Provenance) -> Conditions:
     )
 
 
+def is_of(record: EvidenceRecord, checkpoint: Checkpoint) -> bool:
+    """Whether ``record`` was measured on ``checkpoint`` as it is now.
+
+    The same weights under another config or with another tokenizer are another model.
+    """
+    provenance = record.provenance
+    return (
+        provenance.weights_sha256 == checkpoint.weights_sha256
+        and provenance.tokenizer_sha256 == checkpoint.tokenizer_sha256
+        and provenance.config_sha256 == checkpoint.config.sha256
+    )
+
+
 def comparable_records(
     root: Path,
     checkpoints: Sequence[Checkpoint],
@@ -46,8 +59,7 @@ def comparable_records(
 ) -> list[EvidenceRecord | None]:
     """One record a checkpoint, all made under the same conditions; ``None`` where there is none.
 
-    Only records of the tokenizer and config that lie beside the weights now count: the same
-    weights under another config are another model.
+    Only records of the tokenizer and config that lie beside the weights now count.
 
     Of several conditions the one that most models were measured under is taken, of equals the
     one with the newest code.
@@ -67,8 +79,7 @@ def comparable_records(
                 conditions(record.provenance): record
                 for record in read_records(root, checkpoint.weights_sha256, task)
                 if record.split == split
-                and record.provenance.tokenizer_sha256 == checkpoint.tokenizer_sha256
-                and record.provenance.config_sha256 == checkpoint.config.sha256
+                and is_of(record, checkpoint)
                 and data_sha256 in (None, record.provenance.data_sha256)
                 and task_sha256 in (None, record.provenance.task_sha256)
             }
