@@ -21,7 +21,7 @@ be chosen, 2 the call was wrong, 130 interrupted.
 def reference() -> str:
     """The whole page."""
     sections = [HEAD]
-    with click.Context(cli, info_name="mbrelease") as root:
+    with click.Context(cli, info_name="mbrelease", **cli.context_settings) as root:
         for name in cli.list_commands(root):
             command = cli.get_command(root, name)
             assert command is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -124,14 +125,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     An existing ``path`` is moved aside first and deleted last, so that a kill in between leaves
     either the old or the new folder under ``path``, or, in the instant between two renames,
-    none and the old one beside it as ``.<name>.old``.
+    none and the old one beside it as ``.<name>.old``. What a killed writer left is swept away.
 
     Raises:
         UserError: the parent folder cannot be written or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+        held = os.open(temporary, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
     except OSError as error:
         raise unwritable(path, error) from error
     old = path.parent / f".{path.name}.old"
@@ -152,6 +156,23 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        os.close(held)
+
+
+def _sweep(path: Path) -> None:
+    """Remove the unfinished folders of writers of ``path`` that are no more: nobody locks them."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if not left.is_dir():
+            continue
+        descriptor = os.open(left, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        except BlockingIOError:
+            continue  # its writer is alive
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager

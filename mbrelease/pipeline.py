@@ -6,6 +6,7 @@ are known by their content, so a killed release is run again and goes on where i
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,11 @@ from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.normalize import release_files, write_release
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend, Device, choose_backend
-from mbrelease.evaluation.candidates import released_checkpoint, run_checkpoints
+from mbrelease.evaluation.candidates import NoWeights, released_checkpoint, run_checkpoints
 from mbrelease.evaluation.measure import Job, plan_jobs, run_jobs, stored
 from mbrelease.files import (
     atomic_folder,
+    locked,
     read_json,
     sha256_file,
     sha256_json,
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from mbrelease.hub.receipt import Receipt
 
 CARD = "README.md"
+# What may be deleted at any time: it only saves work.
+STATE = ".mbrelease"
 STEPS = ("evaluate", "average", "select", "report", "assemble", "verify", "card", "push")
 
 
@@ -101,7 +105,15 @@ def release_variant(
         UserError: an input is missing or wrong.
     """
     variant = project.resolve_name(variant)
-    run = _Run(project, variant, choose_backend(device), progress)
+    with locked(project.root / STATE / f"{variant}.lock"):
+        run = _Run(project, variant, choose_backend(device), progress)
+        return _release(run, destination, on_step)
+
+
+def _release(
+    run: _Run, destination: Destination | None, on_step: Callable[[Step], None]
+) -> Release:
+    project, variant = run.project, run.variant
     steps: list[Step] = []
 
     def done(step: Step) -> None:
@@ -192,7 +204,10 @@ class _Run:
         return released_checkpoint(self.project, self.variant)
 
     def assemble(self, source: Checkpoint) -> Step:
-        """Write the folder that will be published, unless it has these very bytes already."""
+        """Write the folder that will be published, unless it has these very bytes already.
+
+        What else lies in it (the card, a licence, figures) is the maintainer's and stays.
+        """
         release = self.project.release(self.variant)
         if source.path.resolve() == release.resolve():
             raise UserError(
@@ -203,6 +218,7 @@ class _Run:
         if changed:
             with atomic_folder(release) as folder:
                 write_release(source, folder)
+                _carry_over(release, folder)
         return Step("assemble", changed, f"{source.name} in {self._shown(release)}")
 
     def verify(self) -> Step:
@@ -215,7 +231,7 @@ class _Run:
             "relation": relation,
             "mbrelease": __version__,
         }
-        record = self.project.root / ".mbrelease" / "verified" / f"{self.variant}.json"
+        record = self.project.root / STATE / "verified" / f"{self.variant}.json"
         if record.exists():
             known = read_json(record)
             if isinstance(known, dict) and known.get("inputs") == inputs:
@@ -277,7 +293,7 @@ class _Run:
         for parent in self.project.variant(self.variant).parents:
             try:
                 return released_checkpoint(self.project, parent.variant), parent.relation
-            except UserError:
+            except NoWeights:
                 # A parent that was never on this machine cannot be compared with.
                 continue
         return None, None
@@ -298,16 +314,34 @@ class _Run:
 
 
 def _holds(folder: Path, source: Checkpoint) -> bool:
-    """Whether ``folder`` is the release of ``source``, byte for byte, its card aside."""
+    """Whether ``folder`` has the weights, config and tokenizer of ``source``, and no others."""
     if not (folder / "config.json").is_file():
         return False
     files = release_files(source)
-    expected = {*files, *(file.name for file in source.weight_files), CARD}
+    expected = {*files, *(file.name for file in source.weight_files)}
+    found = {file.name for file in folder.iterdir() if file.name in expected or _is_weights(file)}
     return (
-        {file.name for file in folder.iterdir()} | {CARD} == expected
+        found == expected
         and all((folder / name).read_bytes() == data for name, data in files.items())
         and open_checkpoint(folder).weights_sha256 == source.weights_sha256
     )
+
+
+def _carry_over(old: Path, new: Path) -> None:
+    """Copy what ``new`` lacks of ``old``, but for weights, which would be those of another."""
+    if not old.is_dir():
+        return
+    for entry in old.iterdir():
+        if _is_weights(entry) or (new / entry.name).exists():
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.copytree(entry, new / entry.name, symlinks=True)
+        else:
+            shutil.copy2(entry, new / entry.name, follow_symlinks=False)
+
+
+def _is_weights(path: Path) -> bool:
+    return path.name.endswith((".safetensors", ".safetensors.index.json"))
 
 
 def _identity(parent: Checkpoint) -> dict[str, str]:

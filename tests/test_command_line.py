@@ -38,7 +38,7 @@ def test_a_room_for_laptops_imports_no_framework(room):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_list_of_commands_is_true(command):
-    found = cli.get_command(click.Context(cli), command)
+    found = cli.get_command(click.Context(cli, **cli.context_settings), command)
     assert found.help
 
 

@@ -30,7 +30,7 @@ def commands_of(page: Path) -> list[str]:
 def test_every_command_on_a_page_is_one(page):
     for call in commands_of(page):
         group, name, arguments = cli, "mbrelease", shlex.split(call)[1:]
-        context = click.Context(group, info_name=name)
+        context = click.Context(group, info_name=name, **cli.context_settings)
         while isinstance(group, click.Group) and arguments and not arguments[0].startswith("-"):
             name, *arguments = arguments
             found = group.get_command(context, name)

@@ -81,6 +81,34 @@ def test_a_writer_that_is_killed_leaves_the_old_file(tmp_path):
     assert path.read_text() == "old"
 
 
+KILLED_FOLDER = """
+import sys
+from pathlib import Path
+from mbrelease.files import atomic_folder
+with atomic_folder(Path(sys.argv[1])) as folder:
+    (folder / "half").write_text("x")
+    print("half", flush=True)
+    import time
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_writer_left_is_swept_and_a_living_one_is_not(tmp_path):
+    path = tmp_path / "folder"
+    command = [sys.executable, "-c", KILLED_FOLDER, str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"half\n"
+    with atomic_folder(path) as folder:
+        (folder / "a").write_text("mine")
+    assert len(list(tmp_path.glob(".folder.*.tmp"))) == 1
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    with atomic_folder(path) as folder:
+        (folder / "b").write_text("mine")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
 LOCKED = """
 import sys, time
 from pathlib import Path

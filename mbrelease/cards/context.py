@@ -138,7 +138,7 @@ def variant_context(project: Project, name: str) -> CardContext:
     variant = project.resolve_name(name)
     entry = project.variant(variant)
     decision = read_decision_of(project, variant)
-    weights = find_weights(project, entry, decision)
+    weights = find_weights(project, variant, decision)
     evaluation = None
     if weights.sha256 is not None:
         own = Column("this model", weights.sha256, weights.checkpoint)

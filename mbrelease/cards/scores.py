@@ -20,8 +20,7 @@ from mbrelease.cards.numbers import (
 from mbrelease.cards.records import like, most_telling
 from mbrelease.cards.tables import Table, bold, table
 from mbrelease.checkpoints.checkpoint import Checkpoint
-from mbrelease.errors import UserError
-from mbrelease.evaluation.candidates import released_checkpoint
+from mbrelease.evaluation.candidates import NoWeights, released_checkpoint
 from mbrelease.evaluation.comparable import is_of
 from mbrelease.evaluation.evidence import EvidenceRecord, read_records
 from mbrelease.evaluation.metric_names import lower_is_better, metric_key
@@ -218,7 +217,7 @@ def _baselines(
 def _on_disk(project: Project, variant: str) -> Checkpoint | None:
     try:
         return released_checkpoint(project, variant)
-    except UserError:
+    except NoWeights:
         return None  # Its weights are not here, so nothing was measured here either.
 
 

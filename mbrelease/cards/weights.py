@@ -7,12 +7,12 @@ from pathlib import Path
 
 from mbrelease.cards.numbers import weight_text
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
-from mbrelease.checkpoints.discover import discover
 from mbrelease.checkpoints.trainer_state import TrainerState
 from mbrelease.errors import CheckFailed, UserError
+from mbrelease.evaluation.candidates import NoWeights, released_checkpoint, run_checkpoints
 from mbrelease.files import read_json
 from mbrelease.registry.project import Project
-from mbrelease.registry.schema import Architecture, Variant
+from mbrelease.registry.schema import Architecture
 from mbrelease.selection.decision import Decision, read_decision
 
 AVERAGING_RECORD = "averaging.json"
@@ -78,13 +78,14 @@ def read_decision_of(project: Project, variant: str) -> Decision | None:
     return decision
 
 
-def find_weights(project: Project, entry: Variant, decision: Decision | None) -> Weights:
-    """The weights of a variant: the chosen candidate's, else those the registry names.
+def find_weights(project: Project, variant: str, decision: Decision | None) -> Weights:
+    """The weights of a variant: the chosen candidate's, else the one checkpoint it stands for.
 
     Raises:
         UserError: the registry names a folder that is no checkpoint, or a run with several
             checkpoints and no policy to choose among them.
     """
+    entry = project.variant(variant)
     if decision is not None and decision.chosen_candidate is not None:
         chosen = decision.chosen_candidate
         folder = project.path(chosen.path)
@@ -93,24 +94,18 @@ def find_weights(project: Project, entry: Variant, decision: Decision | None) ->
             members = tuple(Member(name, weight_text(w)) for name, w in chosen.members.items())
             average = Average(chosen.recipe or chosen.name, members)
         checkpoint = open_checkpoint(folder) if folder.is_dir() else None
-        return Weights(chosen.weights_sha256, checkpoint, average, _run_state(project, entry))
-    if entry.weights is not None:
-        checkpoint = open_checkpoint(project.path(entry.weights))
-    elif entry.run is not None:
-        checkpoints = discover(project.path(entry.run))
-        if len(checkpoints) > 1:
-            raise UserError(
-                f"the run {entry.run} has {len(checkpoints)} checkpoints and no policy to choose",
-                mend="give the variant a policy, or name one folder as its 'weights'",
-            )
-        checkpoint = checkpoints[0]
-    else:
+        return Weights(chosen.weights_sha256, checkpoint, average, _run_state(project, variant))
+    try:
+        checkpoint = released_checkpoint(project, variant)
+    except NoWeights:
+        if entry.run is not None and project.path(entry.run).is_dir():
+            raise  # several checkpoints, and nothing says which
         return Weights(None, None, None, None)
     return Weights(
         checkpoint.weights_sha256,
         checkpoint,
         read_average(checkpoint.path),
-        checkpoint.trainer_state or _run_state(project, entry),
+        checkpoint.trainer_state or _run_state(project, variant),
     )
 
 
@@ -148,8 +143,8 @@ def sizes(checkpoint: Checkpoint | None, declared: Architecture | None) -> Sizes
     )
 
 
-def _run_state(project: Project, entry: Variant) -> TrainerState | None:
-    if entry.run is None or not project.path(entry.run).is_dir():
+def _run_state(project: Project, variant: str) -> TrainerState | None:
+    run = project.variant(variant).run
+    if run is None or not project.path(run).is_dir():
         return None
-    last = discover(project.path(entry.run))[-1]
-    return last.trainer_state
+    return run_checkpoints(project, variant)[-1].trainer_state

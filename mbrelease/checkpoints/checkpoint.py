@@ -51,6 +51,21 @@ class Checkpoint:
         return sha256_file(self.path / "tokenizer.json")
 
     @functools.cached_property
+    def mask_token(self) -> str:
+        """The mask token as tokenizer_config.json names it; ``[MASK]`` where it names none.
+
+        Raises:
+            UserError: the file is missing or malformed.
+        """
+        path = self.path / "tokenizer_config.json"
+        content = read_json(path)
+        token = content.get("mask_token", "[MASK]") if isinstance(content, dict) else None
+        text = token.get("content") if isinstance(token, dict) else token
+        if not isinstance(text, str):
+            raise UserError(f"{path}: the mask token is {text!r}, not text")
+        return text
+
+    @functools.cached_property
     def config(self) -> ModernBertConfig:
         """The architecture, whichever transformers generation wrote it."""
         return read_config(self.path / "config.json")

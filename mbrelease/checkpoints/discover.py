@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from mbrelease.checkpoints.checkpoint import STEP_FOLDER, Checkpoint, open_checkpoint
 from mbrelease.errors import UserError
 
 
-def discover(path: Path) -> list[Checkpoint]:
+def discover(path: Path, *, steps: Collection[int] | None = None) -> list[Checkpoint]:
     """The checkpoints in ``path``: a Trainer's output folder or one checkpoint's own folder.
+
+    Args:
+        path: The folder.
+        steps: Open those of a run at these steps alone; others may be half written.
 
     Raises:
         UserError: there are none, or one is broken.
@@ -25,7 +29,7 @@ def discover(path: Path) -> list[Checkpoint]:
             f"no checkpoints in {path}",
             mend="give a Trainer's output folder (with checkpoint-* inside) or a checkpoint",
         )
-    return [open_checkpoint(folder) for folder in folders]
+    return [open_checkpoint(folder) for step, folder in folders if steps is None or step in steps]
 
 
 def discover_all(paths: Iterable[Path]) -> list[Checkpoint]:
@@ -46,7 +50,7 @@ def discover_all(paths: Iterable[Path]) -> list[Checkpoint]:
     return found
 
 
-def _step_folders(path: Path) -> list[Path]:
+def _step_folders(path: Path) -> list[tuple[int, Path]]:
     if not path.is_dir():
         return []
     steps = [
@@ -54,4 +58,4 @@ def _step_folders(path: Path) -> list[Path]:
         for entry in path.iterdir()
         if (match := STEP_FOLDER.match(entry.name)) and entry.is_dir()
     ]
-    return [entry for _, entry in sorted(steps)]
+    return sorted(steps)

@@ -9,6 +9,7 @@ import click
 
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, print_table, progress, talk
+from mbrelease.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from mbrelease.checkpoints.checkpoint import Checkpoint
@@ -54,6 +55,10 @@ def command(
     jobs = plan_jobs(
         checkpoints, tasks, split, backend=choose_backend(device), data_root=project.root
     )
+    if not jobs:
+        raise UserError(
+            f"no task of the suite has {split} data", mend=f"add data.{split} to a task"
+        )
     missing = [job for job in jobs if stored(job, project.evidence) is None]
     talk(f"{len(jobs)} measurements, {len(jobs) - len(missing)} known, {len(missing)} to make")
     if plan_only:
@@ -66,7 +71,6 @@ def command(
 
 
 def _tasks(project: Project, targets: tuple[str, ...], suite: str | None) -> list[AnyTask]:
-    from mbrelease.errors import UserError, did_you_mean
 
     suites = project.registry.suites
     if suite is None:

@@ -43,7 +43,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title:
     from rich.table import Table
 
     console = Console(
-        file=sys.stdout, width=None if sys.stdout.isatty() else 10_000, highlight=False
+        file=sys.stdout,
+        width=None if sys.stdout.isatty() else 10_000,
+        highlight=False,
+        # A checkpoint may be called [best] or :tada:.
+        markup=False,
+        emoji=False,
     )
     table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column in columns:
@@ -71,10 +76,10 @@ class _Bar:
         )
 
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[unit]}", markup=False),
             TimeRemainingColumn(),
             console=Console(stderr=True, highlight=False),
             transient=True,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mbrelease.errors import UserError
+from mbrelease.errors import MissingExtra, UserError
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -32,8 +32,10 @@ def choose_backend(device: Device = "auto") -> Backend:
     """
     if device == "cpu" or (device == "auto" and not _nvidia_driver_present()):
         return Backend()
-    import torch
-
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra("eval", "measuring a checkpoint") from error
     if torch.cuda.is_available():
         return Backend(device="cuda")
     if device == "cuda":

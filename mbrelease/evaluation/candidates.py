@@ -8,6 +8,10 @@ from mbrelease.errors import UserError
 from mbrelease.registry.project import Project
 
 
+class NoWeights(UserError):
+    """A variant whose weights are not on this machine."""
+
+
 def run_checkpoints(project: Project, variant: str) -> list[Checkpoint]:
     """The checkpoints of the variant's run that its ``candidates`` admit, in step order.
 
@@ -20,17 +24,17 @@ def run_checkpoints(project: Project, variant: str) -> list[Checkpoint]:
             f"variant '{variant}' names no run in {project.registry_path}",
             mend=f"mbrelease registry set {variant} run FOLDER",
         )
-    found = discover(project.path(entry.run))
     if entry.candidates.checkpoints == "all":
-        return found
-    wanted = entry.candidates.checkpoints
-    missing = sorted(set(wanted) - {checkpoint.step for checkpoint in found})
+        return discover(project.path(entry.run))
+    wanted = set(entry.candidates.checkpoints)
+    found = discover(project.path(entry.run), steps=wanted)
+    missing = sorted(wanted - {checkpoint.step for checkpoint in found})
     if missing:
         raise UserError(
             f"{project.path(entry.run)} has no checkpoint at step {missing[0]}",
             mend=f"see candidates.checkpoints of '{variant}' in {project.registry_path}",
         )
-    return [checkpoint for checkpoint in found if checkpoint.step in wanted]
+    return found
 
 
 def released_checkpoint(project: Project, variant: str) -> Checkpoint:
@@ -40,22 +44,27 @@ def released_checkpoint(project: Project, variant: str) -> Checkpoint:
     release folder.
 
     Raises:
-        UserError: none of these is there, or the run has several checkpoints and no release.
+        NoWeights: none of these is on this machine, or the run has several checkpoints and no
+            release.
+        UserError: what is there is no checkpoint.
     """
     entry = project.variant(variant)
-    if entry.weights is not None:
+    if entry.weights is not None and project.path(entry.weights).exists():
         return open_checkpoint(project.path(entry.weights))
-    found = discover(project.path(entry.run)) if entry.run is not None else []
+    has_run = entry.run is not None and project.path(entry.run).exists()
+    found = discover(project.path(entry.run)) if entry.run and has_run else []
     if len(found) == 1:
         return found[0]
     if (project.release(variant) / "config.json").exists():
         return open_checkpoint(project.release(variant))
     if found:
-        raise UserError(
+        raise NoWeights(
             f"variant '{variant}' has {len(found)} checkpoints and no release yet",
             mend=f"release it first (mbrelease release {variant}), or name its 'weights'",
         )
-    raise UserError(
-        f"variant '{variant}' has no weights on disk",
+    named = entry.weights or entry.run
+    raise NoWeights(
+        f"variant '{variant}' has no weights on disk"
+        + (f": {project.path(named)} does not exist" if named else ""),
         mend=f"give the folder: mbrelease registry set {variant} weights FOLDER",
     )

@@ -45,6 +45,7 @@ def is_of(record: EvidenceRecord, checkpoint: Checkpoint) -> bool:
         provenance.weights_sha256 == checkpoint.weights_sha256
         and provenance.tokenizer_sha256 == checkpoint.tokenizer_sha256
         and provenance.config_sha256 == checkpoint.config.sha256
+        and (provenance.mask_token is None or provenance.mask_token == checkpoint.mask_token)
     )
 
 

@@ -32,6 +32,18 @@ class Dataset:
         names = [fields] if isinstance(fields, str) else list(fields)
         return ["\n".join(self._text(row, name) for name in names) for row in range(len(self.rows))]
 
+    def labels(self, field: str) -> list[str]:
+        """The label of each row as text: a name, a number, true or false.
+
+        Raises:
+            UserError: a row lacks the field or holds something else there.
+        """
+        rows = enumerate(self.rows)
+        return [
+            str(row[field]) if isinstance(row.get(field), int) else self._text(number, field)
+            for number, row in rows
+        ]
+
     def _text(self, row: int, field: str) -> str:
         value = self.rows[row].get(field)
         if not isinstance(value, str):

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.errors import CheckFailed, MissingExtra, UserError
 from mbrelease.evaluation.backend import Backend, available_cores
-from mbrelease.files import read_json, sha256_json
+from mbrelease.files import sha256_json
 from mbrelease.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -62,16 +61,10 @@ class Tokenizer:
             raise UserError(f"cannot read {path}: {error}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self.mask_id = self._mask_id(checkpoint.path / "tokenizer_config.json")
-
-    def _mask_id(self, path: Path) -> int:
-        content = read_json(path)
-        token = content.get("mask_token", "[MASK]") if isinstance(content, dict) else None
-        text = token.get("content") if isinstance(token, dict) else token
-        number = self._tokenizer.token_to_id(text) if isinstance(text, str) else None
-        if number is None:
-            raise UserError(f"{path}: the mask token {text!r} is not in tokenizer.json")
-        return int(number)
+        mask_id = self._tokenizer.token_to_id(checkpoint.mask_token)
+        if mask_id is None:
+            raise UserError(f"{path}: the mask token {checkpoint.mask_token!r} is not in it")
+        self.mask_id = int(mask_id)
 
     def encode(self, texts: Sequence[str], max_length: int) -> list[Tokens]:
         """Token ids of each text, special tokens added, cut to ``max_length``."""

@@ -45,6 +45,8 @@ class Provenance:
     device: str
     code_version: int
     """Raised by hand whenever the measuring code would give another number."""
+    mask_token: str | None = None
+    """What masked tokens were replaced by, of a task that masks."""
     software: Mapping[str, str] = field(default_factory=dict)
 
     @property

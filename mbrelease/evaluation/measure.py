@@ -191,6 +191,7 @@ def _provenance(
         dtype=backend.dtype,
         device=backend.device,
         code_version=TASKS[task.type].CODE_VERSION,
+        mask_token=checkpoint.mask_token if task.type == "mlm" else None,
         software=_software(),
     )
 

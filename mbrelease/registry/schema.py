@@ -133,7 +133,7 @@ class ClassificationTask(Task):
     text: list[str] | str = "text"
     label: str = "label"
     pooling: Literal["cls", "mean"] = "mean"
-    seeds: list[int] = Field(default=[0, 1, 2, 3, 4], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0, 1, 2, 3, 4], min_length=1)
 
     @property
     def main_metric(self) -> str:

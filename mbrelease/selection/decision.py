@@ -65,7 +65,7 @@ class Candidate(_Frozen):
 
 
 class Decision(_Frozen):
-    """Which candidate was chosen; ``chosen`` is ``None`` where none passed the guardrails."""
+    """Which candidate was chosen; ``None`` where none passed, or none was better."""
 
     variant: str
     split: str

@@ -62,6 +62,13 @@ def test_a_missing_field_has_its_line_and_names_the_others(tmp_path):
         data.texts("text")
 
 
+def test_labels_may_be_numbers(tmp_path):
+    data = read_dataset(write(tmp_path, '{"kind": 1}\n{"kind": "1"}\n{"kind": true}\n'))
+    assert data.labels("kind") == ["1", "1", "True"]
+    with pytest.raises(UserError, match="data.jsonl:1: field 'sort' is missing"):
+        data.labels("sort")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none\.jsonl does not exist"):
         read_dataset(tmp_path / "none.jsonl")

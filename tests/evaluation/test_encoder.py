@@ -128,7 +128,7 @@ def test_a_tokenizer_without_its_mask_token_is_refused(saved_by_5x, tmp_path):
     folder = shutil.copytree(saved_by_5x, tmp_path / "model")
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"mask_token": "<nope>"}))
-    with pytest.raises(UserError, match="mask token '<nope>' is not in tokenizer.json"):
+    with pytest.raises(UserError, match="tokenizer.json: the mask token '<nope>' is not in it"):
         Encoder(open_checkpoint(folder), Backend())
 
 

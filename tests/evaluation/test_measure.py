@@ -83,10 +83,10 @@ def test_a_path_or_a_task_name_is_no_part_of_a_result(project, saved_by_5x, tmp_
     assert missing(plan(project, open_checkpoint(copied), tasks), project) == []
 
 
-@pytest.mark.parametrize("change", ["data", "settings", "backend", "config"])
+@pytest.mark.parametrize("change", ["data", "settings", "backend", "config", "mask"])
 def test_what_could_change_a_number_is_measured_again(project, saved_by_5x, tmp_path, change):
     folder = shutil.copytree(saved_by_5x, tmp_path / "model")
-    tasks, backend = [TASKS[1]], Backend()
+    tasks, backend = [TASKS[0 if change == "mask" else 1]], Backend()
     run_jobs(plan(project, open_checkpoint(folder), tasks), project / "evidence")
     if change == "data":
         with (project / "data.jsonl").open("a") as file:
@@ -95,11 +95,16 @@ def test_what_could_change_a_number_is_measured_again(project, saved_by_5x, tmp_
         tasks = [TASKS[1].model_copy(update={"pooling": "cls"})]
     elif change == "backend":
         backend = Backend(dtype="bfloat16")
+    elif change == "mask":
+        path = folder / "tokenizer_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"mask_token": "[UNK]"}))
     else:
         content = json.loads((folder / "config.json").read_text())
         content["local_attention"] = 4
         (folder / "config.json").write_text(json.dumps(content))
-    assert missing(plan(project, open_checkpoint(folder), tasks, backend), project) == ["find"]
+    assert missing(plan(project, open_checkpoint(folder), tasks, backend), project) == [
+        tasks[0].name
+    ]
 
 
 class Interrupt(Silent):

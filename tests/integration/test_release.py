@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.cli.main import main
 from mbrelease.errors import CheckFailed, UserError
+from mbrelease.evaluation.comparable import is_of
+from mbrelease.evaluation.evidence import read_records
 from mbrelease.hub.receipt import read_receipt, receipt_path
 from mbrelease.hub.rehearsal.server import running
 from mbrelease.pipeline import STEPS, Destination, release_variant
@@ -130,7 +132,7 @@ def test_a_changed_input_is_followed_downstream_and_no_further(owls):
     (owls / "registry.yaml").write_text(text + "    card: {summary: An owl.}\n")
     assert changed(release(owls)) == ["card"]
     (owls / "releases" / "owl" / "config.json").write_text("{}")
-    assert changed(release(owls)) == ["assemble", "card"]
+    assert changed(release(owls)) == ["assemble"]
     shutil.rmtree(owls / "run" / "checkpoint-30")
     assert {"average", "select"} <= set(changed(release(owls)))
 
@@ -154,6 +156,59 @@ def test_a_release_that_was_killed_goes_on_and_ends_with_the_same_bytes(owls, ma
         assert (owls / "releases" / "owl" / file.name).read_bytes() == file.read_bytes(), file.name
     one = (owls / "decisions" / "owl.json").read_text()
     assert one == (whole / "decisions" / "owl.json").read_text()
+
+
+def test_what_a_maintainer_put_into_the_release_stays_and_old_weights_do_not(owls):
+    release(owls)
+    folder = owls / "releases" / "owl"
+    (folder / "LICENSE").write_text("mine")
+    (folder / "figures").mkdir()
+    (folder / "figures" / "curve.svg").write_text("<svg/>")
+    assert changed(release(owls)) == ["verify"]
+    (folder / "model-00001-of-00002.safetensors").write_bytes(b"of another release")
+    assert "assemble" in changed(release(owls))
+    names = {path.name for path in folder.iterdir()}
+    assert {"LICENSE", "figures", "README.md", "model.safetensors"} <= names
+    assert "model-00001-of-00002.safetensors" not in names
+    assert (folder / "figures" / "curve.svg").read_text() == "<svg/>"
+
+
+def test_the_card_shows_what_was_measured_with_the_config_of_today(owls):
+    for window in (8, 4, 6):
+        for path in owls.glob("*/checkpoint-*/config.json"):
+            content = json.loads(path.read_text()) | {"local_attention": window}
+            path.write_text(json.dumps(content))
+        done = release(owls)
+        checkpoint = open_checkpoint(owls / "releases" / "owl")
+        found = read_records(owls / "evidence", checkpoint.weights_sha256, "mlm")
+        [record] = [r for r in found if r.split == "test" and is_of(r, checkpoint)]
+        card = (done.folder / "README.md").read_text()
+        row = next(
+            line for line in card.splitlines() if line.startswith("| mlm") and "loss" in line
+        )
+        assert f"{record.metrics['loss']:.4f}" in row
+
+
+def test_two_releases_at_once_wait_for_each_other(owls):
+    command = [sys.executable, "-m", "mbrelease.cli.main", "release", "owl", "--json"]
+    both = [
+        subprocess.Popen(command, cwd=owls, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    answers = []
+    for process in both:
+        out, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error.decode()
+        answers.append([step["changed"] for step in json.loads(out)["steps"]])
+    assert sorted(map(any, answers)) == [False, True]
+
+
+def test_a_half_written_checkpoint_that_nobody_asked_for_stops_nothing(owls):
+    (owls / "run" / "checkpoint-40").mkdir()
+    text = (owls / "registry.yaml").read_text()
+    text = text.replace("candidates: {", "candidates: {checkpoints: [10, 20, 30], ")
+    (owls / "registry.yaml").write_text(text)
+    assert release(owls).decision is not None
 
 
 def test_a_variant_of_one_checkpoint_is_released_without_a_policy(owls):

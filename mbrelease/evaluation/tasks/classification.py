@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from mbrelease.errors import UserError
+from mbrelease.errors import MissingExtra, UserError
 from mbrelease.evaluation.dataset import Dataset
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.metrics import Floats, classification_metrics
@@ -46,7 +46,7 @@ def measure(
             pooling=task.pooling,
             progress=progress,
         )
-    labels = {name: np.asarray(data[name].texts(task.label)) for name in ("train", split)}
+    labels = {name: np.asarray(data[name].labels(task.label)) for name in ("train", split)}
     classes = np.unique(np.concatenate([labels["train"], labels[split]]))
     if len(np.unique(labels["train"])) < 2:
         raise UserError(f"{data['train'].path}: fewer than two labels in '{task.label}'")
@@ -76,10 +76,13 @@ def probe(
         test: Shape (test examples, hidden).
         seed: Draws the share of the training examples.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
+    try:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from threadpoolctl import threadpool_limits
+    except ImportError as error:
+        raise MissingExtra("eval", "a classification probe") from error
 
     generator = np.random.default_rng(seed)
     drawn = np.sort(generator.permutation(len(train))[: max(2, round(TRAIN_SHARE * len(train)))])
