@@ -15,8 +15,8 @@ from mbrelease.registry.project import REGISTRY_NAME, Project
 BASE = "python-base"
 VARIANT = "python-docstrings"
 SIZES = Sizes()
-BASE_SCHEDULE = Schedule(steps=480, checkpoints=1, learning_rate=2e-3, decay_steps=96)
-SCHEDULE = Schedule(steps=800, checkpoints=8, learning_rate=2e-3, decay_steps=240)
+BASE_SCHEDULE = Schedule(steps=400, checkpoints=1, learning_rate=2e-3, decay_steps=80)
+SCHEDULE = Schedule(steps=640, checkpoints=8, learning_rate=2e-3, decay_steps=192)
 # Texts for the Trainer's own evaluation; what the release measures is all of dev.
 TRAINER_DEV = 100
 
