@@ -221,7 +221,7 @@ def unwritable(path: Path, error: OSError) -> UserError:
         return UserError(f"the disk is full: {path} was not written", mend="free some space")
     return UserError(
         f"cannot write {path}: {error.strerror or error}",
-        mend="check the rights on the folder, or choose another with -o",
+        mend="check that the folder may be written, or choose another",
     )
 
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from mbrelease.cli.main import main
 from mbrelease.errors import UserError
 from mbrelease.files import (
     atomic_file,
@@ -161,3 +162,20 @@ def test_unreadable_json_is_a_sentence(tmp_path, data, said):
     with pytest.raises(UserError, match="x.json") as caught:
         read_json(path)
     assert said in str(caught.value)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="/proc refuses even root")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["average", "{model}", "-o", "/proc/out"],
+        ["card", "{model}", "-o", "/proc/out/README.md"],
+        ["rehearse", "--root", "/proc/out", "--port", "0"],
+        ["demo", "/proc/out"],
+    ],
+)
+def test_no_write_access_is_two_lines_for_every_command(saved_by_5x, capsys, arguments):
+    assert main([argument.format(model=saved_by_5x) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert "cannot write /proc/out" in error
+    assert len(error.strip().splitlines()) == 2
