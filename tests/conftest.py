@@ -10,6 +10,12 @@ from typing import Any
 
 import pytest
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that two processes end together."""
+    items.sort(key=lambda item: "tests/integration/" not in item.nodeid)
+
+
 SPECIAL = {"unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "mask": "[MASK]"}
 FULL, SLIDING = "full_attention", "sliding_attention"
 TINY = {
