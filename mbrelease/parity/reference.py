@@ -24,6 +24,8 @@ HEAD_OF_ARCHITECTURE: dict[str, Head] = {
     "ModernBertForSequenceClassification": "classifier",
     "ModernBertForTokenClassification": "classifier",
 }
+# Transformers has these too; which tensors their heads hold is not written down here.
+HEADS_NOT_CHECKED = frozenset({"ModernBertForQuestionAnswering", "ModernBertForMultipleChoice"})
 EMBEDDINGS = "embeddings.tok_embeddings.weight"
 
 
@@ -58,11 +60,16 @@ def parameter_count(shapes: Mapping[str, tuple[int, ...]]) -> int:
 
 def head_of(raw: Mapping[str, Any]) -> Head | None:
     """The head that a config.json declares; masked LM if it declares none, ``None`` if unknown."""
+    name = architecture_of(raw)
+    return "mlm" if name is None else HEAD_OF_ARCHITECTURE.get(name)
+
+
+def architecture_of(raw: Mapping[str, Any]) -> str | None:
+    """The class that a config.json declares, if it declares one."""
     architectures = raw.get("architectures")
     if not architectures:
-        return "mlm"
-    name = architectures[0] if isinstance(architectures, list) else architectures
-    return HEAD_OF_ARCHITECTURE.get(str(name))
+        return None
+    return str(architectures[0] if isinstance(architectures, list) else architectures)
 
 
 def label_count(raw: Mapping[str, Any]) -> int:

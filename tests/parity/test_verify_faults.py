@@ -223,6 +223,16 @@ FAILING = {
         {"files.tokens"},
         "README.md:2",
     ),
+    "another model's class": (
+        config(architectures=["BertForMaskedLM"]),
+        {"tensors.names"},
+        "BertForMaskedLM, which is no class of ModernBERT",
+    ),
+    "a vocabulary that is text": (
+        change("tokenizer.json", model={"vocab": "x"}),
+        {"tokenizer.files"},
+        "no attribute",
+    ),
     "a path of the trainer's machine": (
         config(_name_or_path="/home/me/runs/checkpoint-7"),
         {"files.paths"},
@@ -254,6 +264,11 @@ WARNING = {
         change("tokenizer_config.json", model_max_length=10**30),
         "tokenizer.length",
         "no limit",
+    ),
+    "a length that is text": (
+        change("tokenizer_config.json", model_max_length="512"),
+        "tokenizer.length",
+        "'512'",
     ),
 }
 
@@ -450,3 +465,18 @@ def test_what_is_no_modernbert_is_a_sentence(release, spoil, message):
     spoil(release)
     with pytest.raises(UserError, match=message):
         verify(release)
+
+
+def test_a_head_that_is_not_checked_is_skipped_and_does_not_fail(release):
+    config(architectures=["ModernBertForQuestionAnswering"])(release)
+    report = verify(release, load=False)
+    assert report.passed
+    assert said(report.results, "tensors.names").status == "skip"
+
+
+def test_merges_that_are_none_cannot_be_compared(release, released):
+    content = json.loads((release / "tokenizer.json").read_text())
+    content["model"]["merges"] = 5
+    (release / "tokenizer.json").write_text(json.dumps(content))
+    report = verify(release, against=released, load=False)
+    assert said(report.results, "tokenizer.parent").status == "skip"

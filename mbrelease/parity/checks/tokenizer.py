@@ -34,7 +34,7 @@ def check_tokenizer(
         content = read_object(checkpoint.path / "tokenizer.json")
         settings = read_object(checkpoint.path / "tokenizer_config.json")
         ids = token_ids(content)
-    except (UserError, KeyError, TypeError, ValueError) as error:
+    except (UserError, AttributeError, KeyError, TypeError, ValueError) as error:
         found = error.message if isinstance(error, UserError) else f"tokenizer.json: {error!r}"
         return [
             failed(
@@ -128,7 +128,9 @@ def check_length(settings: Mapping[str, Any], config: ModernBertConfig) -> Check
     expected = f"model_max_length at most {positions}"
     if type(length) is int and 0 < length <= positions:
         return passed(name, str(length), expected)
-    found = "no limit" if length is None or length > 10**9 else str(length)
+    # Unset, transformers writes 10**30, at times as a float.
+    unlimited = length is None or (isinstance(length, int | float) and length > 10**9)
+    found = "no limit" if unlimited else f"{length!r}"
     return warned(
         name,
         expected=expected,
@@ -146,10 +148,10 @@ def check_against_parent(checkpoint: Checkpoint, parent: Checkpoint) -> CheckRes
         mine = read_object(checkpoint.path / "tokenizer.json")
         theirs = read_object(parent.path / "tokenizer.json")
         differences = vocabulary_differences(token_ids(mine), token_ids(theirs))
-    except (UserError, KeyError, TypeError, ValueError) as error:
+        parts = [part for part in PARTS if mine.get(part) != theirs.get(part)]
+        parts += ["merges"] if _merges(mine) != _merges(theirs) else []
+    except (UserError, AttributeError, KeyError, TypeError, ValueError) as error:
         return skipped(name, expected=expected, reason=str(error).split("\n")[0])
-    parts = [part for part in PARTS if mine.get(part) != theirs.get(part)]
-    parts += ["merges"] if _merges(mine) != _merges(theirs) else []
     if differences or parts:
         found = "; ".join([*differences, *(f"another {part}" for part in parts)])
         mend = "take the parent's tokenizer, or train and declare this one"
