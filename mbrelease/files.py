@@ -67,6 +67,10 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: a number of too many digits") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: not JSON: nested too deep") from error
     except OSError as error:
         raise unreadable(path, error) from error
 

@@ -179,3 +179,12 @@ def test_no_write_access_is_two_lines_for_every_command(saved_by_5x, capsys, arg
     error = capsys.readouterr().err
     assert "cannot write /proc/out" in error
     assert len(error.strip().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("[" * 200_000, "too deep"), ("1" * 5000, "too many digits")]
+)
+def test_json_that_python_gives_up_on_is_a_sentence(tmp_path, text, said):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UserError, match=said):
+        read_json(tmp_path / "x.json")

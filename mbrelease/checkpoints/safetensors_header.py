@@ -74,6 +74,9 @@ def read_header(path: Path) -> SafetensorsHeader:
         raise unreadable(path, error) from error
     try:
         content = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        if b"\\u" in raw:
+            # JSON can spell half of a surrogate pair, which no text can hold.
+            json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise _broken(path, f"its header is not valid JSON ({error})") from error
     if not isinstance(content, dict):

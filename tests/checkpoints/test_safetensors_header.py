@@ -99,6 +99,10 @@ BROKEN = {
         safetensors_bytes({"__metadata__": {"a": 1}}),
         "__metadata__ is not a map of strings",
     ),
+    "half of a surrogate pair": (
+        safetensors_bytes({"__metadata__": {"a": "\ud800"}}),
+        "surrogates not allowed",
+    ),
 }
 
 
