@@ -27,11 +27,12 @@ from mbrelease.files import read_json, unwritable, write_bytes
 SPECIAL_TOKENS = (
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
 )  # fmt: skip
-# Names a folder on the trainer's machine, or a state of the loader and not of the model.
-CONFIG_LEFTOVERS = ("_name_or_path", "sliding_window", "rope_scaling", "rope_theta")
+# Names a folder on the trainer's machine or code to be fetched from elsewhere (auto_map), or a
+# state of the loader and not of the model.
+CONFIG_LEFTOVERS = ("_name_or_path", "auto_map", "sliding_window", "rope_scaling", "rope_theta")
 TOKENIZER_LEFTOVERS = (
     "backend", "is_local", "local_files_only", "name_or_path", "_name_or_path",
-    "tokenizer_file", "special_tokens_map_file", "extra_special_tokens",
+    "tokenizer_file", "special_tokens_map_file", "extra_special_tokens", "auto_map",
 )  # fmt: skip
 CLASS_OF_5X = "TokenizersBackend"
 TORCH_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}

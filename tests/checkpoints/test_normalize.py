@@ -208,3 +208,9 @@ def test_no_release_without_a_tokenizer(release, tmp_path, name):
 )
 def test_tokenizer_settings_mean_the_same_to_all(raw, key, value):
     assert release_tokenizer_config(raw, normal_form({})).get(key) == value
+
+
+def test_a_release_names_no_code_to_fetch():
+    raw = {"model_type": "modernbert", "auto_map": {"AutoModel": "else/where--model.Model"}}
+    assert "auto_map" not in release_config(raw)
+    assert "auto_map" not in release_tokenizer_config({"auto_map": {"AutoTokenizer": ["a", "b"]}})
