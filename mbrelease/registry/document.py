@@ -22,8 +22,10 @@ from mbrelease.registry.scalars import plain_value
 BOM = "\ufeff"
 PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_DEPTH = 40
-# Nodes that aliases may repeat, all together: a bomb of nine lists of nine stops at once.
+# Nodes that aliases may repeat, all together: a bomb of nine lists of nine stops at once. Long
+# text counts as several, so that repeating one long text is no way around.
 MAX_REPEATED_NODES = 100_000
+CHARACTERS_OF_A_NODE = 100
 MAX_MISTAKES_OF_A_KIND = 20
 
 _STRING_TAGS = (None, "!", "tag:yaml.org,2002:str")
@@ -218,6 +220,7 @@ class _Composer:
             self.mistakes.append(_at(event, "half of a surrogate pair is no character"))
             text = text.encode("utf-8", "replace").decode()
         node = _node(event, plain_value(text) if plain else text)
+        node.size += len(text) // CHARACTERS_OF_A_NODE
         if event.style in ("|", ">") and "+" not in self.text[node.start : node.start + 3]:
             # The parsers end a block scalar where the next token starts.
             node.end = node.start + len(self.text[node.start : node.end].rstrip())
@@ -251,7 +254,7 @@ class _Composer:
                 self.mistakes.append(Mistake(key.line, key.column, message))
                 continue
             keys[name], children[name] = key, child
-            node.size += child.size
+            node.size += child.size + len(name) // CHARACTERS_OF_A_NODE
         node.value = {name: child.value for name, child in children.items()}
         node.keys, node.children = keys, children
         self.close(node, event, last)

@@ -266,3 +266,9 @@ def test_no_file_and_no_registry(tmp_path, monkeypatch):
         load_project(Path("gone.yaml"))
     with pytest.raises(UserError, match=r"^cannot read"):
         load_project(tmp_path)
+
+
+def test_one_long_text_repeated_stops(mistakes):
+    text = f'family: &a "{"x" * 100_000}"\nvariants: [{", ".join(["*a"] * 200)}]\n'
+    (said,) = mistakes(text)
+    assert said.endswith("aliases repeat more than 100,000 values")
