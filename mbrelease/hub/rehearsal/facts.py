@@ -36,8 +36,7 @@ def facts(blobs: Blobs, files: Mapping[str, File]) -> Facts:
     """Read the facts of a commit."""
     readme = files.get("README.md")
     text = blobs.read(readme.sha256).decode(errors="replace") if readme else ""
-    # YAML has dates, JSON has not.
-    metadata = json.loads(json.dumps(readme_metadata(text), default=str))
+    metadata = readme_metadata(text)
     library = metadata.get("library_name") or ("transformers" if "config.json" in files else None)
     pipeline = metadata.get("pipeline_tag") or _pipeline(blobs, files)
     return Facts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import yaml
 from mbrelease.hub.rehearsal.names import NAME, is_repo_id
 from mbrelease.hub.rehearsal.refusals import Refused
 
+# An alias costs a card a few characters and repeats any amount; this much is more than any holds.
+MAX_METADATA_SIZE = 1_000_000
 BASE_MODEL_RELATIONS = ("adapter", "finetune", "merge", "quantized")
 
 
@@ -29,13 +32,47 @@ def split_readme(text: str) -> tuple[str | None, str]:
 
 
 def readme_metadata(text: str) -> dict[str, Any]:
-    """The metadata of a card, empty if there is none or it cannot be read."""
+    """The metadata of a card as JSON can hold it; empty if there is none or it cannot be read."""
     block, _ = split_readme(text)
     try:
-        value = yaml.safe_load(block or "")
-    except yaml.YAMLError:
+        value = _plain(_parsed(block or ""), [MAX_METADATA_SIZE])
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _parsed(block: str) -> Any:
+    """The value of a YAML block.
+
+    Raises:
+        ValueError: it is not YAML, or cannot be written out as JSON.
+    """
+    try:
+        value = yaml.safe_load(block)
+        _plain(value, [MAX_METADATA_SIZE])
+    except yaml.YAMLError as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    return value
+
+
+def _plain(value: Any, left: list[int]) -> Any:
+    """``value`` with text for all that JSON lacks: dates, bytes, NaN, keys that are no text."""
+    left[0] -= 1 + (len(value) if isinstance(value, str | bytes) else 0)
+    if left[0] < 0:
+        raise ValueError(f"spelt out it is longer than {MAX_METADATA_SIZE:,} characters")
+    if isinstance(value, dict):
+        return {str(_plain(key, left)): _plain(item, left) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(item, left) for item in value]
+    if (
+        value is None
+        or isinstance(value, str | int)
+        or (isinstance(value, float) and math.isfinite(value))
+    ):
+        return value
+    return str(value)
 
 
 def checked_readme(data: bytes) -> None:
@@ -55,9 +92,9 @@ def validate(text: str) -> tuple[list[str], list[str]]:
     if block is None or not block.strip():
         return [], ["empty or missing yaml metadata in repo card"]
     try:
-        value = yaml.safe_load(block)
-    except yaml.YAMLError as error:
-        return [f"the metadata is not YAML: {str(error).splitlines()[0]}"], []
+        value = _parsed(block)
+    except ValueError as error:
+        return [f"the metadata is not YAML: {error}"], []
     if not isinstance(value, dict):
         return ["the metadata is not a mapping"], []
     errors = [

@@ -14,9 +14,9 @@ Item = TypeVar("Item")
 def page(items: Sequence[Item], call: Call, default_size: int) -> tuple[Sequence[Item], int | None]:
     """The items from the cursor on, and the next cursor (``None`` at the end)."""
     limit = call.option("limit")
-    size = min(int(limit), default_size) if limit.isdigit() and int(limit) > 0 else default_size
+    size = min(int(limit), default_size) if limit.isdecimal() and int(limit) > 0 else default_size
     cursor = call.option("cursor", "0")
-    start = int(cursor) if cursor.isdigit() else 0
+    start = int(cursor) if cursor.isdecimal() else 0
     following = start + size
     return items[start:following], following if following < len(items) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from mbrelease.hub.rehearsal.attributes import (
     with_lfs_path,
 )
 from mbrelease.hub.rehearsal.gitignore import is_ignored
-from mbrelease.hub.rehearsal.metadata import split_readme, validate
+from mbrelease.hub.rehearsal.metadata import readme_metadata, split_readme, validate
 from mbrelease.hub.rehearsal.objects import commit_oid, folder_oids, lfs_pointer, regular_file
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is the oracle")
@@ -180,3 +181,30 @@ def test_each_rule_can_fail(old: str, new: str, fault: str) -> None:
     assert old in GOOD
     errors, _ = validate(GOOD.replace(old, new))
     assert len(errors) == 1 and fault in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("block", "fault"),
+    [
+        ("date: 2024-13-45", "month must be"),
+        ("x: " + "[" * 5000, "too deep"),
+        ("x: &a [*a]", "too deep"),
+        (
+            "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}]\n" for n in range(40)),
+            "longer than",
+        ),
+    ],
+)
+def test_metadata_that_no_json_can_hold_is_refused_and_breaks_no_page(
+    block: str, fault: str
+) -> None:
+    (told,), _ = validate(f"---\n{block}\n---\n")
+    assert fault in told
+    assert readme_metadata(f"---\n{block}\n---\n") == {}
+
+
+def test_metadata_that_json_has_no_words_for_is_text() -> None:
+    text = "---\n2024-01-01: .nan\nday: 2024-01-01\nraw: !!binary aGk=\n---\n"
+    found = readme_metadata(text)
+    assert json.dumps(found, allow_nan=False)
+    assert found["2024-01-01"] == "nan" and found["day"] == "2024-01-01"

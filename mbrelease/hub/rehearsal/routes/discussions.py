@@ -23,7 +23,7 @@ def every(call: Call) -> Response:
     with call.hub.database.reading() as connection:
         found = discussions.every(connection, call.repository(connection).id)
     wanted = [each for each in found if _is_wanted(call, each)]
-    start = (int(call.option("p")) if call.option("p").isdigit() else 0) * DISCUSSIONS_A_PAGE
+    start = (int(call.option("p")) if call.option("p").isdecimal() else 0) * DISCUSSIONS_A_PAGE
     shown = wanted[start : start + DISCUSSIONS_A_PAGE]
     return JSONResponse(
         {

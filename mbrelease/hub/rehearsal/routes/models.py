@@ -72,7 +72,7 @@ def delete(call: Call) -> Response:
 def every(call: Call) -> Response:
     """List the models, the last changed first; ``author``, ``search`` and ``limit`` narrow it."""
     author, search = call.option("author"), call.option("search").lower()
-    limit = int(call.option("limit")) if call.option("limit").isdigit() else 1000
+    limit = int(call.option("limit")) if call.option("limit").isdecimal() else 1000
     with call.hub.database.reading() as connection:
         found = [
             repository
