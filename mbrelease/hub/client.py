@@ -41,11 +41,19 @@ def connect(endpoint: str | None = None, token: str | None = None) -> HfApi:
         library_version=__version__,
     )
     api.endpoint = api.endpoint.rstrip("/")
-    if urlsplit(api.endpoint).scheme not in {"http", "https"}:
+    if not _is_address(api.endpoint):
+        shown = api.endpoint.rpartition("@")[2]  # before it may stand a user and password
         raise UserError(
-            f"'{api.endpoint}' is not the address of a Hub", mend="set HF_ENDPOINT to http(s)://…"
+            f"'{shown}' is not the address of a Hub", mend="set HF_ENDPOINT to http(s)://…"
         )
     return api
+
+
+def _is_address(endpoint: str) -> bool:
+    try:
+        return urlsplit(endpoint).scheme in {"http", "https"}
+    except ValueError:  # such as a bracket of IPv6 that is not closed
+        return False
 
 
 def token_of(api: HfApi) -> str | None:
@@ -275,9 +283,10 @@ def _seconds_to_wait(headers: Any) -> int | None:
 def _first_line(error: object, api: HfApi) -> str:
     """The first line of ``error``, without a token and without the signed part of a URL."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    token = api.token if isinstance(api.token, str) else None
+    token = token_of(api)
     if token:
         line = line.replace(token, "***")
+    line = re.sub(r"(https?://)[^\s/@]+@", r"\1", line)
     line = re.sub(r"^\[Errno -?\d+\] ", "", line)
     line = re.sub(r"\bhf_[A-Za-z0-9]{8,}", "hf_***", line)
     return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1?…", line)

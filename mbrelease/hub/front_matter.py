@@ -42,5 +42,11 @@ def readme_problems(path: Path) -> Iterator[Problem]:
         what = getattr(error, "problem", None) or "not valid YAML"
         yield Problem(f"README.md{where}: front matter: {what}")
         return
+    except (ValueError, RecursionError) as error:
+        # Such as the date 2024-13-45, a number of 5,000 digits, or lists within lists.
+        yield Problem(
+            f"README.md: front matter: not valid YAML: {error}", "put the value in quotes"
+        )
+        return
     if not isinstance(metadata, dict):
         yield Problem("README.md: its front matter is not a map of keys to values", _MEND)

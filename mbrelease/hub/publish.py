@@ -23,7 +23,7 @@ from mbrelease.hub.receipt import (
     receipt_path,
     write_receipt,
 )
-from mbrelease.hub.reconcile import Outcome, reconcile
+from mbrelease.hub.reconcile import Outcome, holds, reconcile
 from mbrelease.hub.remote import (
     GIT_ATTRIBUTES,
     read_head,
@@ -75,10 +75,11 @@ def publish(
     """
     plan.require_clean()
     with quiet_client():
-        if plan.has_changes:
+        landed = _proposed_already(plan, api) if plan.create_pr else None
+        if landed is None and plan.has_changes:
             landed = _send(plan, api, progress, message)
         else:
-            landed = _stand_still(plan, api)
+            landed = landed or _stand_still(plan, api)
             progress.note(
                 f"{plan.repo_id} has these bytes already ({landed.commit[:12]}): not sent"
             )
@@ -98,6 +99,28 @@ def _stand_still(plan: Plan, api: HfApi) -> Landed:
     assert plan.head is not None, "a remote without a commit lacks every file"
     _require_unmoved(plan, plan.head, api)
     return Landed(plan.head, None, plan.revision)
+
+
+def _proposed_already(plan: Plan, api: HfApi) -> Landed | None:
+    """The open pull request of this account that holds the very files.
+
+    An interrupted run may have left it: to run the same command again must not open a second.
+    """
+    if not plan.repo_exists:
+        return None
+    commits = read_pull_requests(api, plan.repo_id)
+    with sentences(api, plan.repo_id):
+        waiting = api.get_repo_discussions(
+            plan.repo_id,
+            author=plan.user,
+            discussion_type="pull_request",
+            discussion_status="open",
+        )
+        for each in waiting:
+            commit = commits.get(f"refs/pr/{each.num}")
+            if commit is not None and holds(plan, commit, api=api):
+                return Landed(commit, None, f"refs/pr/{each.num}", each.url)
+    return None
 
 
 def _send(plan: Plan, api: HfApi, progress: Progress, message: str | None) -> Landed:
@@ -143,6 +166,11 @@ def _create(plan: Plan, api: HfApi) -> str | None:
         )
     if set(remote.files) - {GIT_ATTRIBUTES}:
         raise _moved(plan, None, remote.head)
+    if plan.private and not remote.private:
+        raise CheckFailed(
+            f"{plan.repo_id} is public: another made it since the plan; nothing was sent",
+            mend="make it private on the Hub, then run the command again",
+        )
     return remote.head
 
 

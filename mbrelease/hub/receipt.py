@@ -101,7 +101,8 @@ def newest_receipt(root: Path, repo_id: str, endpoint: str) -> Receipt:
     """
     folder = receipt_path(root, repo_id, "").parent
     receipts = [read_receipt(path) for path in sorted(folder.glob("*.json"))]
-    here = [receipt for receipt in receipts if receipt.endpoint == endpoint]
+    # "a/b__c" and "a__b/c" share a folder.
+    here = [r for r in receipts if r.endpoint == endpoint and r.repo_id == repo_id]
     if not here:
         raise UserError(
             f"no receipt for {repo_id} at {endpoint} in {root}",

@@ -76,18 +76,19 @@ def _look_at_branch(plan: Plan, head: str | None, api: HfApi) -> Finding:
     else:
         # The guard makes ours the commit right after the head; others may stand on it by now.
         ours = log[log.index(head) - 1]
-    if _holds(plan, ours, api):
+    if holds(plan, ours, api=api):
         return Finding(Outcome.PUBLISHED, ours, plan.revision)
     return Finding(Outcome.MOVED, log[0], plan.revision)
 
 
 def _look_at_pull_requests(plan: Plan, before: Mapping[str, str], api: HfApi) -> Finding:
     for ref, commit in read_pull_requests(api, plan.repo_id).items():
-        if ref not in before and _holds(plan, commit, api):
+        if ref not in before and holds(plan, commit, api=api):
             return Finding(Outcome.PUBLISHED, commit, ref)
     return Finding(Outcome.NOT_PUBLISHED)
 
 
-def _holds(plan: Plan, commit: str, api: HfApi) -> bool:
+def holds(plan: Plan, commit: str, *, api: HfApi) -> bool:
+    """Whether every file of ``plan`` is at ``commit`` with the same bytes, by the Hub's hashes."""
     tree = read_tree(api, plan.repo_id, commit)
     return all(is_same(plan.folder, file, tree.get(file.path)) for file in plan.files)

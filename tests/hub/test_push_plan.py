@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from mbrelease.errors import CheckFailed, UserError
+from mbrelease.hub.client import connect, sentence
 from mbrelease.hub.plan import Plan, make_plan
 from mbrelease.hub.publish import publish
 
@@ -103,6 +104,8 @@ def test_a_cut_weights_file_is_refused(api: HfApi, release: Path) -> None:
         ("# No metadata\n", "no front matter"),
         ("---\nlicense: [apache\n---\n", "README.md:3:1: front matter"),
         ("---\n- a\n---\n", "not a map"),
+        ("---\ndate: 2024-13-45\n---\n", "month must be in 1..12"),
+        ("---\nx: " + "[" * 5000 + "\n---\n", "not valid YAML"),
         ("---\nlicense: 7\nlanguage: {a: b}\n---\n", "the Hub does not accept"),
     ],
 )
@@ -223,3 +226,21 @@ def test_private_does_not_hide_what_is_public(api: HfApi, release: Path, tmp_pat
 def test_a_folder_that_is_none_is_a_wrong_call(api: HfApi, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing"):
         make_plan(tmp_path / "nowhere", REPO, api=api)
+
+
+@pytest.mark.parametrize("endpoint", ["ann:secret@hub.example", "http://ann:secret@[::1"])
+def test_an_address_that_is_none_is_told_without_its_password(endpoint: str) -> None:
+    with pytest.raises(UserError, match="is not the address of a Hub") as caught:
+        connect(endpoint)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_token_from_the_environment_is_not_shown_when_a_server_repeats_it(
+    hub_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "no-usual-form")
+    error = ValueError("token no-usual-form at http://ann:secret@hub.example/x")
+    told = sentence(error, connect(hub_url), REPO)
+    assert told is not None
+    assert "no-usual-form" not in told.message and "secret" not in told.message
+    assert "http://hub.example/x" in told.message

@@ -186,3 +186,32 @@ def test_the_token_is_in_no_receipt(api: HfApi, release: Path, tmp_path: Path) -
     text = receipt_path(tmp_path / "receipts", REPO, receipt.commit).read_text()
     assert api.token not in text
     assert api.token not in json.dumps(plan.as_json())
+
+
+def test_the_same_proposal_again_opens_no_second_pull_request(
+    api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    publish(make_plan(release, REPO, api=api), api=api, receipts=tmp_path / "receipts")
+    (release / "LICENSE").write_text("Another\n")
+    made = [
+        publish(make_plan(release, REPO, create_pr=True, api=api), api=api, receipts=tmp_path / at)
+        for at in ("first", "second")
+    ]
+    assert made[0].commit == made[1].commit
+    assert made[1].revision == "refs/pr/1"
+    assert made[1].pull_request == made[0].pull_request
+    assert len(list(api.get_repo_discussions(REPO))) == 1
+
+    api.change_discussion_status(REPO, 1, "closed")
+    anew = make_plan(release, REPO, create_pr=True, api=api)
+    assert publish(anew, api=api, receipts=tmp_path / "third").revision == "refs/pr/2"
+
+
+def test_a_repository_that_another_made_public_gets_nothing_private(
+    api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    plan = make_plan(release, REPO, private=True, api=api)
+    api.create_repo(REPO)
+    with pytest.raises(CheckFailed, match="is public: another made it"):
+        publish(plan, api=api, receipts=tmp_path / "receipts")
+    assert not api.file_exists(REPO, "README.md")

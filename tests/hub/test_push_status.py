@@ -83,3 +83,12 @@ def test_a_broken_receipt_is_one_line(receipt: Receipt, receipts: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "verified": False}))
     with pytest.raises(UserError, match=r"is not a receipt: verified"):
         read_receipt(path)
+
+
+def test_a_receipt_of_another_repository_in_the_same_folder_does_not_count(
+    api: HfApi, release: Path, receipts: Path
+) -> None:
+    plan = make_plan(release, "rehearsal__tiny/b", api=api)
+    publish(plan, api=api, receipts=receipts)
+    with pytest.raises(UserError, match="no receipt for rehearsal/tiny__b"):
+        read_status("rehearsal/tiny__b", api=api, receipts=receipts)
