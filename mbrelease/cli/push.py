@@ -59,7 +59,7 @@ def command(
             raise click.UsageError("--status takes the repository; leave PATH out")
         _status(status_of, registry_path, as_json)
         return
-    if release is None:
+    if not release:  # an empty text, such as an unset variable's, would be the current folder
         raise click.UsageError("say what to push: a folder or a variant")
     source = _find(release, repo_id, registry_path)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from mbrelease import __version__
 from mbrelease.errors import CheckFailed, UserError
-from mbrelease.files import sha256_file
 from mbrelease.hub.client import is_ambiguous, quiet_client, sentence, sentences, status_code
 from mbrelease.hub.client import transport as transport_of
 from mbrelease.hub.contents import LocalFile
@@ -126,7 +125,6 @@ def _proposed_already(plan: Plan, api: HfApi) -> Landed | None:
 def _send(plan: Plan, api: HfApi, progress: Progress, message: str | None) -> Landed:
     """Upload and commit; on return the commit is on the Hub."""
     head = _require_unmoved(plan, plan.head, api) if plan.repo_exists else _create(plan, api)
-    _require_untouched(plan)
     with sentences(api, plan.repo_id), transport_of(api, plan.repo_id, create_pr=plan.create_pr):
         additions = _upload(plan, api, progress)
         return _commit(plan, head, additions, api, message or _default_message(plan))
@@ -139,14 +137,24 @@ def _require_unmoved(plan: Plan, head: str | None, api: HfApi) -> str | None:
     return found
 
 
-def _require_untouched(plan: Plan) -> None:
-    """The files must be those that the plan has shown."""
-    for file in plan.to_send:
-        if sha256_file(plan.folder / file.path) != file.sha256:
-            raise CheckFailed(
-                f"{plan.folder / file.path} has changed since the plan; nothing was sent",
-                mend="run the command again when nothing writes to the folder",
-            )
+def _addition(plan: Plan, file: LocalFile) -> CommitOperationAdd:
+    """What the client is to send for ``file``, which must have the bytes that the plan has shown.
+
+    Small files are held in memory: the client reads them when it commits, and that may be an hour
+    of uploads after they were looked at.
+    """
+    from huggingface_hub import CommitOperationAdd
+
+    path = plan.folder / file.path
+    if path.is_file():
+        small = file.size_bytes < LARGE_BYTES
+        addition = CommitOperationAdd(file.path, path.read_bytes() if small else str(path))
+        if addition.upload_info.sha256.hex() == file.sha256:
+            return addition
+    raise CheckFailed(
+        f"{path} has changed since the plan; nothing was sent",
+        mend="run the command again when nothing writes to the folder",
+    )
 
 
 def _create(plan: Plan, api: HfApi) -> str | None:
@@ -176,11 +184,7 @@ def _create(plan: Plan, api: HfApi) -> str | None:
 
 def _upload(plan: Plan, api: HfApi, progress: Progress) -> list[CommitOperationAdd]:
     """Send the large files; returns an addition for every file to commit."""
-    from huggingface_hub import CommitOperationAdd
-
-    pairs = [
-        (file, CommitOperationAdd(file.path, str(plan.folder / file.path))) for file in plan.to_send
-    ]
+    pairs = [(file, _addition(plan, file)) for file in plan.to_send]
     progress.start("sending", -(-plan.bytes_to_send // 1_000_000), "MB")
     small = [pair for pair in pairs if pair[0].size_bytes < LARGE_BYTES]
     for batch in [small, *([pair] for pair in pairs if pair[0].size_bytes >= LARGE_BYTES)]:

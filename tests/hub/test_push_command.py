@@ -144,6 +144,7 @@ def test_a_status_without_a_receipt_is_a_wrong_call(
     ("arguments", "told"),
     [
         ([], "say what to push"),
+        (["", "--to", "o/m"], "say what to push"),
         (["x", "--status", "a/b"], "leave PATH out"),
         (["./nowhere", "--to", "a/b"], "./nowhere is not a folder"),
         (["."], "give --to ORG/NAME"),

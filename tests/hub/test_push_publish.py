@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import HfApi, snapshot_download
 
 from mbrelease.errors import CheckFailed
+from mbrelease.files import sha256_bytes
 from mbrelease.hub.plan import Plan, make_plan
 from mbrelease.hub.publish import publish
 from mbrelease.hub.receipt import Receipt, read_receipt, receipt_path
@@ -213,5 +214,32 @@ def test_a_repository_that_another_made_public_gets_nothing_private(
     plan = make_plan(release, REPO, private=True, api=api)
     api.create_repo(REPO)
     with pytest.raises(CheckFailed, match="is public: another made it"):
+        publish(plan, api=api, receipts=tmp_path / "receipts")
+    assert not api.file_exists(REPO, "README.md")
+
+
+def test_a_card_that_is_edited_while_files_go_up_is_sent_as_planned(
+    proxy, cut_api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    planned = (release / "README.md").read_bytes()
+    plan = make_plan(release, REPO, api=cut_api)
+
+    def edit(method: str, path: str, status: int, body: bytes) -> tuple[int, bytes]:
+        if "preupload" in path:
+            (release / "README.md").write_bytes(planned + b"edited")
+        return status, body
+
+    proxy.tamper = edit
+    receipt = publish(plan, api=cut_api, receipts=tmp_path / "receipts")
+    assert (release / "README.md").read_bytes() != planned
+    assert receipt.files["README.md"].sha256 == sha256_bytes(planned)
+
+
+def test_a_file_that_is_not_what_the_plan_showed_is_not_sent(
+    api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    plan = make_plan(release, REPO, api=api)
+    (release / "LICENSE").write_text("Another\n")
+    with pytest.raises(CheckFailed, match="LICENSE has changed since the plan"):
         publish(plan, api=api, receipts=tmp_path / "receipts")
     assert not api.file_exists(REPO, "README.md")
