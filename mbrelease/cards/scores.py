@@ -20,9 +20,11 @@ from mbrelease.cards.numbers import (
 from mbrelease.cards.records import like, most_telling
 from mbrelease.cards.tables import Table, bold, table
 from mbrelease.checkpoints.checkpoint import Checkpoint
+from mbrelease.errors import UserError
 from mbrelease.evaluation.candidates import NoWeights, released_checkpoint
 from mbrelease.evaluation.comparable import is_of
 from mbrelease.evaluation.evidence import EvidenceRecord, read_records
+from mbrelease.evaluation.measure import task_sha256
 from mbrelease.evaluation.metric_names import lower_is_better, metric_key
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import AnyTask
@@ -164,7 +166,7 @@ def read_evaluation(
     """Read what was measured of ``variant``, on test where there is a test split, else on dev.
 
     Raises:
-        UserError: an evidence file is malformed.
+        UserError: an evidence file is malformed, or was measured with other settings of its task.
     """
     if project.variant(variant).suite is None:
         return None
@@ -232,6 +234,12 @@ def _task_rows(
     else:
         return []
     record = most_telling(project, task, split, stored[-1], stored[:-1], decision)
+    if record.provenance.task_sha256 != task_sha256(task):
+        # The card describes the task as the registry has it, and this number is of another one.
+        raise UserError(
+            f"{task.name} was measured on {split} with other settings than the registry has now",
+            mend="measure again with mbrelease eval, or restore the settings of the task",
+        )
     records = [*(like(record, others) for others in stored[:-1]), record]
     return [
         Row(task, split, metric, tuple(records))

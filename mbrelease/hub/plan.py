@@ -108,7 +108,7 @@ def make_plan(
         folder: what to publish: every file in it, or none.
         repo_id: ``org/name``; made by ``publish`` where it does not exist.
         tag, revision, create_pr: a tag for the commit, its branch, or a pull request instead.
-        private: make a new repository private; one that exists is left as it is.
+        private: make a new repository private; one that is public already is a problem.
         api: any client; ``mbrelease.hub.client.connect`` makes one.
 
     Raises:
@@ -125,7 +125,8 @@ def make_plan(
     added, changed, unchanged = _compare(folder, contents.files, remote)
     problems.extend(_tag_problems(remote, tag, has_changes=bool(added or changed)))
     if private and remote is not None and not remote.private:
-        notes.append(f"{repo_id} exists and is public; --private does not change it")
+        message = f"{repo_id} exists and is public; --private does not change it"
+        problems.append(Problem(message, "make it private on the Hub, or leave out --private"))
     return Plan(
         folder=folder,
         repo_id=repo_id,

@@ -205,7 +205,7 @@ class Phase(Entry):
 
     name: str
     objective: str | None = None
-    mask_rate: float | None = None
+    mask_rate: float | None = Field(default=None, gt=0, lt=1)
     tokens: int | None = None
     context: int | None = None
     steps: int | None = None
@@ -232,7 +232,7 @@ class Training(Entry):
     """Facts about the training; every field may be left out."""
 
     objective: str | None = None
-    mask_rate: float | None = None
+    mask_rate: float | None = Field(default=None, gt=0, lt=1)
     tokens: int | None = None
     """Tokens seen, repetitions counted."""
     context: int | None = None

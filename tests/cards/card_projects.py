@@ -1,15 +1,18 @@
 """A small project with hand-made evidence and a decision; no torch, no model that runs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, write_record
+from mbrelease.evaluation.measure import task_sha256
 from mbrelease.files import sha256_json
 from mbrelease.registry.project import Project
+from mbrelease.registry.schema import AnyTask
 from mbrelease.selection.decision import (
     Candidate,
     Decision,
@@ -123,13 +126,19 @@ class Built:
     """By weights, task and split."""
 
 
+def settings_sha256(task: str) -> str:
+    """The hash of a task's settings as the registry has them."""
+    settings = next(each for each in TASKS if each["name"] == task)
+    return task_sha256(TypeAdapter(AnyTask).validate_python(settings))
+
+
 def provenance(weights: str, task: str, split: str, **changes: Any) -> Provenance:
     settings: dict[str, Any] = {
         "weights_sha256": weights,
         "tokenizer_sha256": "7" * 64,
         "config_sha256": "c" * 64,
         "data_sha256": sha256_json(["data", task, split]),
-        "task_sha256": sha256_json(["task", task]),
+        "task_sha256": settings_sha256(task),
         "attn": "sdpa",
         "dtype": "float32",
         "device": "cpu",
@@ -157,6 +166,12 @@ def record(
         languages=("en",),
         evaluation_time_seconds=1.5,
     )
+
+
+def with_settings(given: EvidenceRecord, task: AnyTask) -> EvidenceRecord:
+    """The record as it would be, measured with the settings of ``task``."""
+    measured = replace(given.provenance, task_sha256=task_sha256(task))
+    return replace(given, provenance=measured)
 
 
 def write(evidence: Path, given: EvidenceRecord) -> EvidenceRecord:

@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 import yaml
-from card_projects import FIRST, REGISTRY, SECOND, VALUES, Build, Built, decision, record, write
+from card_projects import (
+    FIRST,
+    REGISTRY,
+    SECOND,
+    VALUES,
+    Build,
+    Built,
+    decision,
+    record,
+    with_settings,
+    write,
+)
 
 from mbrelease.evaluation.evidence import EvidenceRecord
 from mbrelease.registry.load import load_project
@@ -57,12 +68,20 @@ def build(tmp_path: Path, measured: Callable[..., tuple[Path, Records]]) -> Buil
         path.write_text(yaml.safe_dump(dict(registry), sort_keys=False), encoding="utf-8")
         project = load_project(path)
         source, stored = measured(splits)
-        shutil.copytree(source, project.evidence, dirs_exist_ok=True)
-        records = {
-            key: replace(found, file=project.evidence / found.file.relative_to(source))
-            for key, found in stored.items()
-            if found.file is not None
-        }
+        if registry.get("suites") == REGISTRY["suites"]:
+            shutil.copytree(source, project.evidence, dirs_exist_ok=True)
+            records = {
+                key: replace(found, file=project.evidence / found.file.relative_to(source))
+                for key, found in stored.items()
+                if found.file is not None
+            }
+        else:
+            tasks = {task.name: task for task in project.suite("science")}
+            records = {
+                key: write(project.evidence, with_settings(found, tasks[key[1]]))
+                for key, found in stored.items()
+                if key[1] in tasks
+            }
         built = Built(project, records)
         if decide:
             write_decision(project.decision("science"), decision(built))

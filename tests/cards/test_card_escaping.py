@@ -2,11 +2,12 @@
 
 import types
 import typing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
-from card_projects import REGISTRY, Build, decision
+from card_projects import REGISTRY, Build, decision, with_settings, write
 from card_reading import ISOLATES, body, parse, structure, text_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +83,12 @@ def project_with(build: Build, text: str) -> Any:
         ]
     }
     registry = built.project.registry.model_copy(update={"variants": variants, "suites": suites})
+    tasks = {task.name: task for task in suites["science"]}
+    records = {
+        key: write(built.project.evidence, with_settings(found, tasks[key[1]]))
+        for key, found in built.records.items()
+    }
+    built = replace(built, records=records)
     given = decision(built, reasons=[name, name], policy_name=name)
     write_decision(built.project.decision("science"), given)
     return type(built.project)(registry, built.project.registry_path)

@@ -264,3 +264,11 @@ def test_amounts_lose_nothing() -> None:
     assert amount_text(518_531) == "518,531"
     assert amount_text(1_000_001) == "1,000,001"
     assert (real_text(2e-5), real_text(160_000.0), share_text(0.3)) == ("2e-05", "160,000", "30%")
+
+
+def test_numbers_measured_with_other_settings_stop_the_card(built: Built) -> None:
+    task = built.project.suite("science")[0]
+    assert task.name == "heldout-mlm"
+    object.__setattr__(task, "mask_rate", 0.15)
+    with pytest.raises(UserError, match="heldout-mlm was measured on test with other settings"):
+        render_card(built.project, "science")

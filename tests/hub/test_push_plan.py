@@ -218,9 +218,8 @@ def test_private_does_not_hide_what_is_public(api: HfApi, release: Path, tmp_pat
     publish(plan, api=api, receipts=tmp_path / "receipts")
     assert api.model_info(REPO).private
     api.create_repo("rehearsal/open")
-    assert "--private does not change it" in "".join(
-        make_plan(release, "rehearsal/open", private=True, api=api).notes
-    )
+    told = problems(make_plan(release, "rehearsal/open", private=True, api=api))
+    assert "--private does not change it" in told
 
 
 def test_a_folder_that_is_none_is_a_wrong_call(api: HfApi, tmp_path: Path) -> None:
