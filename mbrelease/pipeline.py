@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from mbrelease import __version__
 from mbrelease.averaging.average import average_checkpoints, find_average
+from mbrelease.averaging.recipes import RecipeInput, parse_recipe
 from mbrelease.cards.card import render_card
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.normalize import release_files, write_release
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend, Device, choose_backend
 from mbrelease.evaluation.candidates import NoWeights, released_checkpoint, run_checkpoints
-from mbrelease.evaluation.measure import Job, plan_jobs, run_jobs, stored
+from mbrelease.evaluation.dataset import read_dataset
+from mbrelease.evaluation.measure import Job, plan_jobs, run_jobs, split_files, stored
 from mbrelease.files import (
     atomic_folder,
     locked,
@@ -105,7 +107,8 @@ def release_variant(
         UserError: an input is missing or wrong.
     """
     variant = project.resolve_name(variant)
-    with locked(project.root / STATE / f"{variant}.lock"):
+    waiting = f"waiting for another release of {variant} to end"
+    with locked(project.root / STATE / f"{variant}.lock", lambda: progress.note(waiting)):
         run = _Run(project, variant, choose_backend(device), progress)
         return _release(run, destination, on_step)
 
@@ -148,7 +151,8 @@ class _Run:
     progress: Progress
 
     def evaluate(self) -> Step:
-        """Measure the reference and every checkpoint on dev."""
+        """See that every input is there; measure reference and checkpoints on dev."""
+        self._check_inputs()
         checkpoints = [self._reference(), *run_checkpoints(self.project, self.variant)]
         return self._measured("evaluate", self._jobs(checkpoints, "dev"))
 
@@ -282,6 +286,17 @@ class _Run:
             decision_sha256=sha256_file(decision) if decision.exists() else None,
         )
         return Step("push", plan.has_changes, receipt.url), receipt
+
+    def _check_inputs(self) -> None:
+        # Measuring can take hours: what would stop a later step is told before.
+        checkpoints = run_checkpoints(self.project, self.variant)
+        for recipe in self.project.variant(self.variant).candidates.averages:
+            parse_recipe(recipe).weights([RecipeInput(c.name, c.step, 0.0) for c in checkpoints])
+        for task in self.project.suite(self.variant):
+            for split in ("dev", "test"):
+                if task.data.path(split) is not None:
+                    for path in split_files(task, split, self.project.root).values():
+                        read_dataset(path)
 
     def _policy(self) -> Policy:
         return self.project.policy(self.variant)

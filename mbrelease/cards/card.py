@@ -30,13 +30,17 @@ def render_card(project: Project, variant: str) -> str:
     return _card(variant_context(project, variant), project.root / OWN_TEMPLATES)
 
 
-def render_folder_card(folder: Path) -> str:
+def render_folder_card(folder: Path, repo_id: str | None = None) -> str:
     """A minimal card for a checkpoint that no registry speaks of, from its own files.
+
+    Args:
+        folder: The checkpoint.
+        repo_id: Where it will be published; its examples load it from there.
 
     Raises:
         UserError: ``folder`` is no checkpoint, or one of its files is malformed.
     """
-    return _card(folder_context(folder), None)
+    return _card(folder_context(folder, repo_id), None)
 
 
 def _card(context: CardContext, own_templates: Path | None) -> str:

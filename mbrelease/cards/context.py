@@ -5,6 +5,7 @@ Only plain values come in here: no paths, no open files, nothing with a method t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,7 +41,7 @@ from mbrelease.cards.weights import (
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import UserError
 from mbrelease.registry.project import Project
-from mbrelease.registry.schema import CardText, Variant
+from mbrelease.registry.schema import REPO_ID, CardText, Variant
 
 _SHOWN_KEY_DIGITS = 16
 _USUAL_MAX_LENGTH = 512
@@ -168,18 +169,20 @@ def variant_context(project: Project, name: str) -> CardContext:
     )
 
 
-def folder_context(folder: Path) -> CardContext:
+def folder_context(folder: Path, repo_id: str | None = None) -> CardContext:
     """All that a checkpoint's own files say, where no registry speaks of it.
 
     Raises:
-        UserError: the folder is no checkpoint.
+        UserError: the folder is no checkpoint, or ``repo_id`` is not a repo id.
     """
     checkpoint = open_checkpoint(folder)
     state = checkpoint.trainer_state
     weights = Weights(checkpoint.weights_sha256, checkpoint, read_average(folder), state)
+    if repo_id is not None and not re.fullmatch(REPO_ID, repo_id):
+        raise UserError(f"'{repo_id}' is not a repo id", mend="such as --to org/name")
     context = _context(
-        checkpoint.name,
-        Variant(),
+        repo_id.split("/")[-1] if repo_id else checkpoint.name,
+        Variant(repo=repo_id),
         family="ModernBERT",
         lineage=UNKNOWN,
         license_id=None,

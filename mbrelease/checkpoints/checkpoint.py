@@ -36,10 +36,7 @@ class Checkpoint:
     @functools.cached_property
     def weights_sha256(self) -> str:
         """Sha256 of the safetensors file; of shards, of the lines ``<sha256>  <file name>``."""
-        if len(self.weight_files) == 1:
-            return _remembered_sha256(self.weight_files[0])
-        lines = [f"{_remembered_sha256(file)}  {file.name}\n" for file in self.weight_files]
-        return sha256_bytes("".join(lines).encode())
+        return combined_sha256({file.name: _remembered_sha256(file) for file in self.weight_files})
 
     @functools.cached_property
     def tokenizer_sha256(self) -> str:
@@ -120,6 +117,14 @@ def _step(path: Path) -> int | None:
         if match := STEP_FOLDER.match(name):
             return int(match[1])
     return None
+
+
+def combined_sha256(files: Mapping[str, str]) -> str:
+    """The one sha256 by which weights are known, from the sha256 of each file by its name."""
+    if len(files) == 1:
+        return next(iter(files.values()))
+    lines = [f"{digest}  {name}\n" for name, digest in sorted(files.items())]
+    return sha256_bytes("".join(lines).encode())
 
 
 def _remembered_sha256(path: Path) -> str:

@@ -19,9 +19,16 @@ from mbrelease.cli.output import print_json, talk
     default=None,
     help="Write the card to this file.  [default: print it]",
 )
+@click.option("--to", "repo_id", metavar="ORG/NAME", help="Where the folder PATH will be pushed.")
 @registry_option
 @json_option
-def command(target: str, output: Path | None, registry_path: Path | None, as_json: bool) -> None:
+def command(
+    target: str,
+    output: Path | None,
+    repo_id: str | None,
+    registry_path: Path | None,
+    as_json: bool,
+) -> None:
     """Write the model card of a VARIANT from its registry, decision and evidence.
 
     For the PATH of a checkpoint that no registry speaks of, write a minimal card from its own
@@ -30,7 +37,7 @@ def command(target: str, output: Path | None, registry_path: Path | None, as_jso
     """
     from mbrelease.files import sha256_bytes, write_text
 
-    text = _card(target, registry_path)
+    text = _card(target, repo_id, registry_path)
     if output is not None:
         write_text(output, text)
         talk(f"wrote {output}")
@@ -47,7 +54,7 @@ def command(target: str, output: Path | None, registry_path: Path | None, as_jso
         click.echo(text, nl=False)
 
 
-def _card(target: str, registry_path: Path | None) -> str:
+def _card(target: str, repo_id: str | None, registry_path: Path | None) -> str:
     from mbrelease.cards.card import render_card, render_folder_card
     from mbrelease.errors import UserError
     from mbrelease.registry.load import find_registry, load_project
@@ -57,12 +64,17 @@ def _card(target: str, registry_path: Path | None) -> str:
         path = find_registry(Path.cwd()) if registry_path is None else registry_path
     except UserError as error:
         if folder.is_dir():
-            return render_folder_card(folder)
+            return render_folder_card(folder, repo_id)
         raise UserError(
             f"{target} is neither a folder nor a variant: {error.message}", mend=error.mend
         ) from error
     project = load_project(path)
     named = {*project.registry.variants, *project.registry.aliases}
     if target not in named and folder.is_dir():
-        return render_folder_card(folder)
+        return render_folder_card(folder, repo_id)
+    if repo_id is not None:
+        raise UserError(
+            f"'{target}' is a variant, and its card names the repo of the registry",
+            mend=f"mbrelease registry set {target} repo {repo_id}",
+        )
     return render_card(project, target)

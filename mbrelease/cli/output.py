@@ -56,6 +56,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title:
             column.removeprefix(">"),
             justify="right" if column.startswith(">") else "left",
             overflow="fold",
+            no_wrap=column.startswith(">"),
         )
     for row in rows:
         table.add_row(*row)

@@ -114,7 +114,24 @@ def _find(release: str, repo_id: str | None, registry_path: Path | None) -> _Sou
     if repo_id is None:
         mend = f"give --to ORG/NAME, or: mbrelease registry set {name} repo ORG/NAME"
         raise UserError(f"the registry names no repo for {name}", mend=mend)
+    _check_decision(project.decision(name), folder, name)
     return _Source(folder, repo_id, project.receipts, project.decision(name))
+
+
+def _check_decision(path: Path, folder: Path, name: str) -> None:
+    """The receipt will name the decision, so it must be the one that chose these weights."""
+    from mbrelease.checkpoints.checkpoint import open_checkpoint
+    from mbrelease.selection.decision import read_decision
+
+    if not path.is_file():
+        return
+    decision = read_decision(path)
+    chosen = decision.chosen_candidate
+    if chosen is None or chosen.weights_sha256 != open_checkpoint(folder).weights_sha256:
+        raise CheckFailed(
+            f"{folder} holds other weights than {path.name} chose ({decision.chosen or 'none'})",
+            mend=f"mbrelease release {name}",
+        )
 
 
 def _show_plan(plan: Plan) -> None:
@@ -125,7 +142,7 @@ def _show_plan(plan: Plan) -> None:
     rows += [("keep", path, "") for path in plan.remote_only]
     base = f"on {plan.head[:12]}" if plan.head else "a new repository"
     if plan.user is None:
-        base = "which was not asked"
+        base = "not looked at"
     form = "pull request" if plan.create_pr else f"'{plan.revision}'"
     talk(f"{plan.folder} → {plan.url}, {form}, {base}")
     if rows:

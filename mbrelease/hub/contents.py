@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mbrelease.checkpoints.checkpoint import combined_sha256
 from mbrelease.checkpoints.safetensors_header import read_header
 from mbrelease.errors import UserError
 from mbrelease.files import canonical_json, sha256_file, unreadable
@@ -51,6 +52,10 @@ REASONS = (
     ),
     (r".*\.(py|pyc|ipynb|sh|so)", "is code that would run on other people's machines"),
 )
+
+
+# As the section on provenance writes it.
+NAMED_WEIGHTS = re.compile(r"^- Weights \(sha256\): `([0-9a-f]{64})`", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ def read_contents(folder: Path, token: str | None = None) -> Contents:
             problems.append(Problem.of(error))
     files.sort(key=lambda file: file.path)
     problems.extend(_faults_of_whole(folder, {file.path for file in files}))
+    problems.extend(_card_of_other_weights(folder, files))
     return Contents(tuple(files), tuple(problems))
 
 
@@ -173,6 +179,26 @@ def _faults_of_whole(folder: Path, paths: set[str]) -> Iterator[Problem]:
     weights = any(path.endswith(".safetensors") and "/" not in path for path in paths)
     if weights and "config.json" not in paths:
         yield Problem(f"{folder} has weights but no config.json: from_pretrained cannot load it")
+
+
+def _card_of_other_weights(folder: Path, files: list[LocalFile]) -> Iterator[Problem]:
+    """A card that names the weights it was written for must lie beside them."""
+    weights = {
+        file.path: file.sha256
+        for file in files
+        if file.path.endswith(".safetensors") and "/" not in file.path
+    }
+    if not weights or not any(file.path == "README.md" for file in files):
+        return
+    text = (folder / "README.md").read_bytes().decode(errors="replace")
+    named = set(NAMED_WEIGHTS.findall(text))
+    found = combined_sha256(weights)
+    if named and named != {found}:
+        yield Problem(
+            f"README.md was written for the weights {min(named)[:12]}, and the folder holds "
+            f"{found[:12]}",
+            "mbrelease release VARIANT, or write the card again",
+        )
 
 
 def _printable(name: str) -> str:

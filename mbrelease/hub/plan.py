@@ -197,7 +197,7 @@ def _wrong_names(repo_id: str, tag: str | None, create_pr: bool) -> list[Problem
     try:
         validate_repo_id(repo_id)
         if "/" not in repo_id:
-            problems.append(Problem(f"'{repo_id}' does not say whose it is", f"ORG/{repo_id}"))
+            problems.append(Problem(f"'{repo_id}' names no account", f"give --to ORG/{repo_id}"))
     except HFValidationError:
         mend = "give ORG/NAME of letters, digits, '-', '_' and '.'"
         problems.append(Problem(f"'{repo_id}' is no repository id", mend))

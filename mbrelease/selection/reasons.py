@@ -105,10 +105,11 @@ def _best_single(policy: Policy, eligible: Sequence[Candidate], chosen: Candidat
         return []
     sign = -1 if lower_is_better(policy.primary) else 1
     best = max(singles, key=lambda candidate: sign * candidate.value(policy.primary))
-    members = ", ".join(chosen.members)
+    ranked = "best" in (chosen.recipe or "")
+    by = f" ('best' is by {policy.primary}, on the very split that chose)" if ranked else ""
     return [
-        f"It averages {members}; the best single checkpoint, {best.name}, has "
-        f"{_number(best, policy.primary)}."
+        f"It averages {', '.join(chosen.members)}{by}; the best single checkpoint, {best.name}, "
+        f"has {_number(best, policy.primary)}."
     ]
 
 

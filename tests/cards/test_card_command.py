@@ -92,3 +92,15 @@ def test_a_failing_card_writes_nothing(built: Built, tmp_path: Path, capsys: Cap
     assert main(["card", "science", "-o", str(target), "--registry", registry]) == 2
     assert f"{own}:1: 'nobody' is undefined" in capsys.readouterr().err
     assert not target.exists()
+
+
+def test_the_card_of_a_folder_names_the_repo_it_goes_to(
+    saved_by_5x: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["card", str(saved_by_5x), "--to", "owls/tiny"]) == 0
+    card = capsys.readouterr().out
+    assert "# tiny" in card
+    assert '"owls/tiny"' in card and '"."' not in card
+    assert main(["card", str(saved_by_5x), "--to", "owls tiny"]) == 2
+    assert "is not a repo id" in capsys.readouterr().err

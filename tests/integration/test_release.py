@@ -18,6 +18,7 @@ from mbrelease.cli.main import main
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.comparable import is_of
 from mbrelease.evaluation.evidence import read_records
+from mbrelease.hub.plan import make_plan
 from mbrelease.hub.receipt import read_receipt, receipt_path
 from mbrelease.hub.rehearsal.server import running
 from mbrelease.pipeline import STEPS, Destination, release_variant
@@ -201,6 +202,35 @@ def test_two_releases_at_once_wait_for_each_other(owls):
         assert process.returncode == 0, error.decode()
         answers.append([step["changed"] for step in json.loads(out)["steps"]])
     assert sorted(map(any, answers)) == [False, True]
+
+
+def test_what_would_stop_a_later_step_is_told_before_anything_is_measured(owls):
+    (owls / "test.jsonl").rename(owls / "tset.jsonl")
+    with pytest.raises(UserError, match=r"test\.jsonl does not exist"):
+        release(owls)
+    (owls / "tset.jsonl").rename(owls / "test.jsonl")
+    text = (owls / "registry.yaml").read_text()
+    (owls / "registry.yaml").write_text(text.replace("last:2", "last:20"))
+    with pytest.raises(UserError, match="needs 20 checkpoints, and there are 3"):
+        release(owls)
+    assert not (owls / "evidence").exists()
+
+
+def test_a_release_of_other_weights_than_were_chosen_is_not_pushed(owls, tmp_path, capsys):
+    from huggingface_hub import HfApi
+
+    release(owls)
+    folder = owls / "releases" / "owl"
+    decision = owls / "decisions" / "owl.json"
+    content = json.loads(decision.read_text())
+    other = next(c for c in content["candidates"] if c["name"] != content["chosen"])
+    decision.write_text(json.dumps(content | {"chosen": other["name"]}))
+    assert main(["push", "owl", "--plan"]) == 1
+    assert "holds other weights than owl.json chose" in capsys.readouterr().err
+    assert main(["card", "owl", "-o", str(folder / "README.md")]) == 0
+    with running(tmp_path / "hub") as url:
+        plan = make_plan(folder, "owls/owl", api=HfApi(endpoint=url, token=TOKEN))
+    assert "README.md was written for the weights" in str(plan.problems[0])
 
 
 def test_a_half_written_checkpoint_that_nobody_asked_for_stops_nothing(owls):
