@@ -12,6 +12,9 @@ import pytest
 from huggingface_hub import HfApi
 
 from mbrelease.cli.main import main
+from mbrelease.files import sha256_file
+from mbrelease.registry.schema import Policy
+from mbrelease.selection.decision import Candidate, Decision, write_decision
 
 REPO = "rehearsal/tiny"
 
@@ -172,12 +175,29 @@ def test_a_variant_is_pushed_to_its_repo_by_its_alias(
     Path("registry.yaml").write_text(REGISTRY)
     Path("releases").mkdir()
     release.rename(Path("releases", "tiny-v1"))
-    Path("decisions").mkdir()
-    Path("decisions", "tiny-v1.json").write_text("{}")
+    weights = sha256_file(Path("releases", "tiny-v1", "model.safetensors"))
+    one = Candidate(name="one", kind="checkpoint", path="runs/one", weights_sha256=weights)
+    other = one.model_copy(update={"name": "other", "weights_sha256": "0" * 64})
+    decided = Decision(
+        variant="tiny-v1",
+        split="dev",
+        policy_name="plain",
+        policy=Policy(primary="find/mrr", reference="tiny-v2"),
+        policy_sha256="0" * 64,
+        reference=other,
+        candidates=[one, other],
+        chosen="other",
+        reasons=[],
+    )
+    path = Path("decisions", "tiny-v1.json")
+    write_decision(path, decided)
+    assert main(["push", "production"]) == 1
+    assert "holds other weights than tiny-v1.json chose (other)" in capsys.readouterr().err
+    write_decision(path, decided.model_copy(update={"chosen": "one"}))
     assert main(["push", "production", "--json"]) == 0
     pushed = json.loads(capsys.readouterr().out)
     assert pushed["receipt"]["repo_id"] == REPO
-    assert pushed["receipt"]["decision_sha256"].startswith("44136fa355b3678a")
+    assert pushed["receipt"]["decision_sha256"] == sha256_file(path)
     assert Path(pushed["receipt_path"]).parent.parent == Path.cwd() / "receipts"
 
 

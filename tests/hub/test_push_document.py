@@ -35,6 +35,6 @@ def test_the_python_example_publishes(
     monkeypatch.chdir(tmp_path)
     Path("releases").mkdir()
     release.rename("releases/owl-science")
-    exec(block("python").replace("http://127.0.0.1:8080", hub_url), {})
+    exec(block("python").replace("http://127.0.0.1:5290", hub_url), {})
     assert capsys.readouterr().out.startswith(f"{hub_url}/owls/owl-science/tree/")
     assert len(list(Path("receipts").rglob("*.json"))) == 1
