@@ -12,11 +12,6 @@ def metric_key(name: str) -> str:
     return name.replace("@", "_at_")
 
 
-def metric_label(key: str) -> str:
-    """How people write a metric: ``recall_at_1`` → ``recall@1``."""
-    return key.replace("_at_", "@")
-
-
 def lower_is_better(name: str) -> bool:
     """Whether a smaller value of the metric (label, key or ``task/metric``) is better."""
     return name.rsplit("/", 1)[-1] in LOWER_IS_BETTER

@@ -121,12 +121,11 @@ def make_plan(
         readme = folder / "README.md"
         is_sound = readme.is_file() and not any("README.md" in p.message for p in problems)
         state = _ask(api, repo_id, revision, create_pr, readme if is_sound else None, problems)
-    remote, notes = state.remote, list(state.notes)
+    remote = state.remote
     added, changed, unchanged = _compare(folder, contents.files, remote)
     problems.extend(_tag_problems(remote, tag, has_changes=bool(added or changed)))
-    if private and remote is not None and not remote.private:
-        message = f"{repo_id} exists and is public; --private does not change it"
-        problems.append(Problem(message, "make it private on the Hub, or leave out --private"))
+    if private:
+        problems.extend(_privacy_problems(remote, repo_id))
     return Plan(
         folder=folder,
         repo_id=repo_id,
@@ -145,8 +144,15 @@ def make_plan(
         remote_only=_remote_only(contents.files, remote),
         tag_commit=remote.tags.get(tag) if remote and tag else None,
         problems=tuple(problems),
-        notes=tuple(notes),
+        notes=tuple(state.notes),
     )
+
+
+def _privacy_problems(remote: Remote | None, repo_id: str) -> list[Problem]:
+    if remote is None or remote.private:
+        return []
+    message = f"{repo_id} exists and is public; --private does not change it"
+    return [Problem(message, "make it private on the Hub, or leave out --private")]
 
 
 @dataclass(frozen=True)

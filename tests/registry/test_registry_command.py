@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests_registry_valid import VALID
+from valid_registry import VALID
 
 from mbrelease.cli.main import main
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests_registry_valid import VALID
+from valid_registry import VALID
 
 from mbrelease.errors import UserError
 from mbrelease.registry import document

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests_registry_valid import VALID
+from valid_registry import VALID
 
 from mbrelease.registry.document import parse_document
 from mbrelease.registry.load import read_registry
