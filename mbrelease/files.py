@@ -62,17 +62,28 @@ def read_json(path: Path) -> Any:
         UserError: the file is missing, unreadable or not JSON (``file:line:column``).
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: a number of too many digits") from error
-    except RecursionError as error:
-        raise UserError(f"{path}: not JSON: nested too deep") from error
+        data = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
+    return parse_json(data, path)
+
+
+def parse_json(data: bytes, place: Path) -> Any:
+    """Parse JSON that was read from ``place``.
+
+    Raises:
+        UserError: it is not JSON (``file:line:column``).
+    """
+    try:
+        return json.loads(data.decode())
+    except json.JSONDecodeError as error:
+        raise UserError(f"{place}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place}: not UTF-8 text (byte {error.start})") from error
+    except ValueError as error:
+        raise UserError(f"{place}: not JSON: a number of too many digits") from error
+    except RecursionError as error:
+        raise UserError(f"{place}: not JSON: nested too deep") from error
 
 
 @contextlib.contextmanager

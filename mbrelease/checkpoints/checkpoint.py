@@ -7,73 +7,38 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mbrelease.checkpoints.config import ModernBertConfig, read_config
 from mbrelease.checkpoints.safetensors_header import SafetensorsHeader, TensorInfo, read_header
-from mbrelease.checkpoints.trainer_state import TrainerState, read_trainer_state
+from mbrelease.checkpoints.source import HashStream, Segment, Source, StoredTensor, own_name
 from mbrelease.errors import UserError
-from mbrelease.files import read_json, sha256_bytes, sha256_file, unreadable
+from mbrelease.file_hashes import file_sha256
+from mbrelease.files import read_json, sha256_bytes, unreadable
 
 SINGLE_FILE = "model.safetensors"
 SHARD_INDEX = "model.safetensors.index.json"
 STEP_FOLDER = re.compile(r"^checkpoint-(\d+)$")
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint on disk. Weights and tokenizer are known by their sha256, never by path."""
+@dataclass(frozen=True, eq=False)
+class Checkpoint(Source):
+    """A checkpoint as transformers saves it: a folder with safetensors."""
 
-    path: Path
-    step: int | None
     weight_files: tuple[Path, ...]
 
     @property
-    def name(self) -> str:
-        """What people call it: the folder's name, which may be a link's."""
-        return _own_name(self.path)
-
-    @functools.cached_property
     def weights_sha256(self) -> str:
-        """Sha256 of the safetensors file; of shards, of the lines ``<sha256>  <file name>``."""
-        return combined_sha256({file.name: _remembered_sha256(file) for file in self.weight_files})
+        """Of the files as they stand."""
+        return combined_sha256({file.name: file_sha256(file) for file in self.weight_files})
 
-    @functools.cached_property
-    def tokenizer_sha256(self) -> str:
-        """Sha256 of tokenizer.json.
-
-        Raises:
-            UserError: there is no tokenizer.json.
-        """
-        return sha256_file(self.path / "tokenizer.json")
-
-    @functools.cached_property
-    def mask_token(self) -> str:
-        """The mask token as tokenizer_config.json names it; ``[MASK]`` where it names none.
-
-        Raises:
-            UserError: the file is missing or malformed.
-        """
-        path = self.path / "tokenizer_config.json"
-        content = read_json(path)
-        token = content.get("mask_token", "[MASK]") if isinstance(content, dict) else None
-        text = token.get("content") if isinstance(token, dict) else token
-        if not isinstance(text, str):
-            raise UserError(f"{path}: the mask token is {text!r}, not text")
-        return text
-
-    @functools.cached_property
-    def config(self) -> ModernBertConfig:
-        """The architecture, whichever transformers generation wrote it."""
-        return read_config(self.path / "config.json")
-
-    @functools.cached_property
-    def raw_config(self) -> Mapping[str, Any]:
-        """config.json as it stands."""
-        value = read_json(self.path / "config.json")
-        if not isinstance(value, dict):
-            raise UserError(f"{self.path / 'config.json'}: not a JSON object")
-        return value
+    def companion(self, name: str) -> bytes | None:
+        """The content of a file in the folder."""
+        path = self.path / name
+        if not path.is_file():
+            return None
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise unreadable(path, error) from error
 
     @functools.cached_property
     def headers(self) -> tuple[SafetensorsHeader, ...]:
@@ -86,10 +51,29 @@ class Checkpoint:
         return {name: info for header in self.headers for name, info in header.tensors.items()}
 
     @functools.cached_property
-    def trainer_state(self) -> TrainerState | None:
-        """What the Trainer logged until this checkpoint, if it did."""
-        path = self.path / "trainer_state.json"
-        return read_trainer_state(path) if path.exists() else None
+    def stored(self) -> Mapping[str, StoredTensor]:
+        """All tensors over all files, each in one piece."""
+        return {
+            name: StoredTensor(
+                info.dtype, info.shape, (Segment(header.path, info.start, info.end - info.start),)
+            )
+            for header in self.headers
+            for name, info in header.tensors.items()
+        }
+
+    @functools.cached_property
+    def hash_streams(self) -> tuple[HashStream, ...]:
+        """The weight files."""
+        return tuple(
+            HashStream(
+                name=header.path.name,
+                head=_head(header),
+                tensors=tuple(header.tensors),
+                files=(header.path,),
+                kind="file",
+            )
+            for header in self.headers
+        )
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -107,13 +91,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path=path, step=_step(path), weight_files=_weight_files(path))
 
 
-def _own_name(path: Path) -> str:
-    return path.name if path.name not in ("", "..") else path.resolve().name
-
-
 def _step(path: Path) -> int | None:
     """The step in the folder's own name; of a link such as ``latest``, in that of its target."""
-    for name in (_own_name(path), path.resolve().name):
+    for name in (own_name(path), path.resolve().name):
         if match := STEP_FOLDER.match(name):
             return int(match[1])
     return None
@@ -127,18 +107,12 @@ def combined_sha256(files: Mapping[str, str]) -> str:
     return sha256_bytes("".join(lines).encode())
 
 
-def _remembered_sha256(path: Path) -> str:
+def _head(header: SafetensorsHeader) -> bytes:
     try:
-        stat = path.stat()
+        with header.path.open("rb") as file:
+            return file.read(header.data_start)
     except OSError as error:
-        raise unreadable(path, error) from error
-    return _sha256_of(path, stat.st_size, stat.st_ino, stat.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=4096)
-def _sha256_of(path: Path, size_bytes: int, inode: int, mtime_ns: int) -> str:
-    # A run is opened by several steps of one command; its gigabytes are hashed once.
-    return sha256_file(path)
+        raise unreadable(header.path, error) from error
 
 
 def _weight_files(path: Path) -> tuple[Path, ...]:

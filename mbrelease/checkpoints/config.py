@@ -62,12 +62,21 @@ def read_config(path: Path) -> ModernBertConfig:
     content = read_json(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a JSON object")
+    return config_from(content, path)
+
+
+def config_from(content: Mapping[str, Any], place: Path) -> ModernBertConfig:
+    """The normal form of a config.json that was read from ``place``.
+
+    Raises:
+        UserError: malformed, or not a ModernBERT.
+    """
     if content.get("model_type") != "modernbert":
-        raise UserError(f"{path}: model_type is {content.get('model_type')!r}, not 'modernbert'")
+        raise UserError(f"{place}: model_type is {content.get('model_type')!r}, not 'modernbert'")
     try:
         return normal_form(content)
     except ValueError as error:
-        raise UserError(f"{path}: malformed config: {error}") from error
+        raise UserError(f"{place}: malformed config: {error}") from error
 
 
 def normal_form(raw: Mapping[str, Any]) -> ModernBertConfig:

@@ -21,8 +21,9 @@ from mbrelease.checkpoints.config import (
     normal_form,
     regular_interval,
 )
+from mbrelease.checkpoints.source import Source
 from mbrelease.errors import UserError
-from mbrelease.files import read_json, unwritable, write_bytes
+from mbrelease.files import parse_json, unwritable, write_bytes
 
 SPECIAL_TOKENS = (
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
@@ -116,32 +117,39 @@ def release_files(checkpoint: Checkpoint) -> dict[str, bytes]:
     return files
 
 
-def config_files(checkpoint: Checkpoint) -> dict[str, bytes]:
+def config_files(source: Source, *, dtype: str | None = None) -> dict[str, bytes]:
     """config.json for both generations.
+
+    Args:
+        source: Whose config it is.
+        dtype: How the weights will be stored, as safetensors names it; as they are by default.
 
     Raises:
         UserError: the config cannot be written for all generations.
     """
-    config = release_config(checkpoint.raw_config, dtype=_stored_dtype(checkpoint))
+    stored = {dtype} if dtype else {tensor.dtype for tensor in source.stored.values()}
+    named = TORCH_DTYPES.get(stored.pop()) if len(stored) == 1 else None
+    config = release_config(source.raw_config, dtype=named)
     return {"config.json": _json_bytes("config.json", config)}
 
 
-def tokenizer_files(checkpoint: Checkpoint) -> dict[str, bytes]:
+def tokenizer_files(source: Source) -> dict[str, bytes]:
     """The tokenizer's files for both generations.
 
     Raises:
         UserError: the tokenizer is missing or malformed.
     """
-    vocabulary = _tokenizer_file(checkpoint, "tokenizer.json")
-    tokenizer = read_json(_tokenizer_file(checkpoint, "tokenizer_config.json"))
+    vocabulary = _tokenizer_file(source, "tokenizer.json")
+    place = source.path / "tokenizer_config.json"
+    tokenizer = parse_json(_tokenizer_file(source, place.name), place)
     if not isinstance(tokenizer, dict):
-        raise UserError(f"{checkpoint.path / 'tokenizer_config.json'}: not a JSON object")
-    tokenizer = release_tokenizer_config(tokenizer, checkpoint.config)
+        raise UserError(f"{place}: not a JSON object")
+    tokenizer = release_tokenizer_config(tokenizer, source.config)
     special = {key: tokenizer[key] for key in SPECIAL_TOKENS if tokenizer.get(key) is not None}
     return {
         "tokenizer_config.json": _json_bytes("tokenizer_config.json", tokenizer),
         "special_tokens_map.json": _json_bytes("special_tokens_map.json", special),
-        "tokenizer.json": vocabulary.read_bytes(),
+        "tokenizer.json": vocabulary,
     }
 
 
@@ -201,19 +209,14 @@ def _refuse_thetas(config: ModernBertConfig) -> None:
             )
 
 
-def _stored_dtype(checkpoint: Checkpoint) -> str | None:
-    stored = {info.dtype for info in checkpoint.tensors.values()}
-    return TORCH_DTYPES.get(stored.pop()) if len(stored) == 1 else None
-
-
-def _tokenizer_file(checkpoint: Checkpoint, name: str) -> Path:
-    path = checkpoint.path / name
-    if not path.is_file():
+def _tokenizer_file(source: Source, name: str) -> bytes:
+    data = source.companion(name)
+    if data is None:
         raise UserError(
-            f"no {name} in {checkpoint.path}",
+            f"no {name} in {source.path}",
             mend="save the tokenizer beside the weights: tokenizer.save_pretrained(folder)",
         )
-    return path
+    return data
 
 
 def _json_bytes(name: str, value: Mapping[str, Any]) -> bytes:

@@ -47,6 +47,8 @@ class SafetensorsHeader:
     tensors: dict[str, TensorInfo]
     metadata: dict[str, str]
     size_bytes: int
+    data_start: int
+    """Where the header ends and the first tensor begins."""
 
     @property
     def parameters(self) -> int:
@@ -87,7 +89,7 @@ def read_header(path: Path) -> SafetensorsHeader:
     tensors = {name: _tensor(path, name, entry, 8 + length) for name, entry in content.items()}
     ordered = dict(sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)))
     _check_contiguous(path, ordered, 8 + length, size)
-    return SafetensorsHeader(path=path, tensors=ordered, metadata=metadata, size_bytes=size)
+    return SafetensorsHeader(path, ordered, metadata, size, 8 + length)
 
 
 def _tensor(path: Path, name: str, entry: Any, data_start: int) -> TensorInfo:
