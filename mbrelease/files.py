@@ -17,7 +17,8 @@ from typing import IO, Any
 
 from mbrelease.errors import UserError
 
-HASH_CHUNK_BYTES = 1 << 20
+RESUME = ".resume"
+"""What only the writer of an unfinished folder needs; gone when the folder is finished."""
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -153,18 +154,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         fcntl.flock(held, fcntl.LOCK_EX)
     except OSError as error:
         raise unwritable(path, error) from error
-    old = path.parent / f".{path.name}.old"
     try:
         yield temporary
-        for entry in [*sorted(temporary.rglob("*")), temporary]:
-            sync(entry)
-        temporary.chmod(0o777 & ~_umask())
-        _remove(old)
-        if path.exists() or path.is_symlink():
-            path.rename(old)
-        temporary.rename(path)
-        sync(path.parent)
-        _remove(old)
+        _replace(temporary, path)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise unwritable(path, error) from error
@@ -173,6 +165,87 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise
     finally:
         os.close(held)
+
+
+@contextlib.contextmanager
+def resumable_folder(path: Path, state: str) -> Iterator[Path]:
+    """Yield a folder that takes the place of ``path`` when the block ends well.
+
+    Like ``atomic_folder``, but one whose writer was killed or interrupted stays beside ``path`` as
+    ``.<name>.partial`` and is yielded again, with what is in it, to a writer with the same
+    ``state``. Another state, or a failure that is told, removes it. What lies in ``RESUME`` inside
+    is not part of the result.
+
+    Raises:
+        UserError: the parent folder cannot be written, the disk is full, or another process is
+            writing ``path``.
+    """
+    temporary = path.parent / f".{path.name}.partial"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = _hold(temporary)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    keep = False
+    try:
+        mark = temporary / RESUME / "state"
+        same = mark.is_file() and mark.read_text(encoding="utf-8") == state
+        for entry in temporary.iterdir():
+            # A temporary file in it is of a writer that was killed.
+            if not same or entry.match(".*.tmp"):
+                _remove(entry)
+        write_text(mark, state)
+        yield temporary
+        _replace(temporary, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    except KeyboardInterrupt:
+        keep = True
+        raise
+    finally:
+        if not keep:
+            shutil.rmtree(temporary, ignore_errors=True)
+        os.close(held)
+
+
+def _hold(folder: Path) -> int:
+    """Make ``folder`` if it is not there, and lock it."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise UserError(
+                f"another process is writing {folder.parent / _final_name(folder)}",
+                mend="wait for it, or choose another output",
+            ) from None
+        # Its former holder may have given it its final name, or removed it, in between.
+        if folder.exists() and os.path.samestat(folder.stat(), os.fstat(descriptor)):
+            return descriptor
+        os.close(descriptor)
+
+
+def _final_name(partial: Path) -> str:
+    return partial.name.removeprefix(".").removesuffix(".partial")
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Let the finished folder ``temporary`` take the place of ``path``."""
+    old = path.parent / f".{path.name}.old"
+    for entry in [*sorted(temporary.rglob("*")), temporary]:
+        sync(entry)
+    if (temporary / RESUME).exists():
+        _remove(temporary / RESUME)
+        sync(temporary)
+    temporary.chmod(0o777 & ~_umask())
+    _remove(old)
+    if path.exists() or path.is_symlink():
+        path.rename(old)
+    temporary.rename(path)
+    sync(path.parent)
+    _remove(old)
 
 
 def _sweep(path: Path) -> None:

@@ -9,100 +9,109 @@ from pathlib import Path
 from typing import Any
 
 from mbrelease import __version__
-from mbrelease.averaging.compatibility import check_compatible
-from mbrelease.averaging.engine import write_average
-from mbrelease.checkpoints.checkpoint import SINGLE_FILE, Checkpoint, open_checkpoint
-from mbrelease.checkpoints.normalize import config_files, tokenizer_files
+from mbrelease.averaging.compatibility import Merge, check_compatible
+from mbrelease.averaging.engine import Member
+from mbrelease.averaging.fingerprint import by_content
+from mbrelease.averaging.write_model import Storage, check_storage, model_files, write_model
+from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from mbrelease.checkpoints.source import Source
 from mbrelease.errors import UserError
-from mbrelease.files import (
-    atomic_folder,
-    canonical_json,
-    read_json,
-    sha256_bytes,
-    sha256_file,
-    write_bytes,
-    write_json,
-)
+from mbrelease.files import canonical_json, read_json, sha256_bytes, sha256_file
 from mbrelease.progress import SILENT, Progress
 
 RECORD_FILE = "averaging.json"
+UNKNOWN_SHA256 = "0" * 64
+ANY_FORMAT = Storage()
 
 
 @dataclass(frozen=True)
 class Plan:
     """What will be averaged: the members with a weight, and where the mean goes."""
 
-    members: tuple[tuple[Checkpoint, Fraction], ...]
+    members: tuple[Member, ...]
     output: Path
     recipe: str
+    storage: Storage
+    allow: frozenset[str]
 
     @property
-    def last(self) -> Checkpoint:
+    def last(self) -> Source:
         """The last contributing checkpoint, which gives config and tokenizer."""
-        return self.members[-1][0]
+        return self.members[-1].source
 
-    @property
-    def by_content(self) -> list[tuple[Checkpoint, Fraction]]:
-        """The members ordered by the sha256 of their weights, so that no name decides a byte."""
-        return sorted(self.members, key=lambda member: (member[0].weights_sha256, member[1]))
-
-    @property
-    def parents(self) -> list[dict[str, str]]:
-        """The sha256 and weight of each member."""
-        return [
-            {"sha256": checkpoint.weights_sha256, "weight": str(weight)}
-            for checkpoint, weight in self.by_content
-        ]
+    def parents(self, digests: Mapping[Source, str]) -> list[dict[str, str]]:
+        """The sha256 and weight of each member, in an order that is the content's own."""
+        rows = sorted((digests[member.source], member.weight) for member in self.members)
+        return [{"sha256": digest, "weight": str(weight)} for digest, weight in rows]
 
 
 def average_checkpoints(
-    members: Sequence[tuple[Checkpoint, Fraction]],
+    members: Sequence[tuple[Source, Fraction]],
     output: Path,
     *,
     recipe: str,
+    storage: Storage = ANY_FORMAT,
+    allow: frozenset[str] = frozenset(),
+    ranked_by: str | None = None,
     progress: Progress = SILENT,
 ) -> Checkpoint:
     """Write the weighted mean of ``members`` as the folder ``output`` and return it.
 
-    ``members`` are in training order; their weights sum to 1 (see ``recipes``), and those with
-    weight 0 are not read. Config and tokenizer are those of the last contributing checkpoint. The
-    folder appears whole or not at all; one that already holds exactly this average is kept.
+    The folder appears whole or not at all; one that already holds exactly this average is kept,
+    and one that was killed goes on from its finished tiles.
+
+    Args:
+        members: Checkpoints in training order with weights that sum to 1 (see ``recipes``); those
+            with weight 0 are not read. Config and tokenizer are those of the last one that is.
+        output: A folder that is missing, empty, or an earlier average.
+        recipe: What the average is called.
+        storage: The dtype and the size of shards; as the last member has it, in one file.
+        allow: Differences that are let pass, see ``check_compatible``.
+        ranked_by: The metric by which a recipe chose, for the record.
+        progress: Told the bytes that were read.
 
     Raises:
         CheckFailed: the members differ in more than their weights, or hold NaN or Inf.
         UserError: an input cannot be read, or ``output`` is an input or another folder.
     """
-    plan = _plan(members, output, recipe)
-    if earlier := find_average(members, output, recipe=recipe):
+    plan = _plan(members, output, recipe, storage, allow)
+    if earlier := find_average(members, output, recipe=recipe, storage=storage, allow=allow):
         progress.note(f"{output}: unchanged")
         return earlier
     check_replaceable(output)
-    check_compatible([checkpoint for checkpoint, _ in plan.members])
-    with atomic_folder(output) as folder:
-        write_average(plan.by_content, folder / SINGLE_FILE, _metadata(plan), progress=progress)
-        for name, data in _model_files(plan.last).items():
-            write_bytes(folder / name, data)
-        write_json(folder / RECORD_FILE, _record(plan, folder))
+    check_storage(storage, plan.last)
+    merge = check_compatible([member.source for member in plan.members], allow)
+    _write(plan, merge, ranked_by, progress)
     return open_checkpoint(output)
 
 
 def find_average(
-    members: Sequence[tuple[Checkpoint, Fraction]], output: Path, *, recipe: str
+    members: Sequence[tuple[Source, Fraction]],
+    output: Path,
+    *,
+    recipe: str,
+    storage: Storage = ANY_FORMAT,
+    allow: frozenset[str] = frozenset(),
 ) -> Checkpoint | None:
     """The average in ``output`` if it was made from these members by this recipe, and is whole.
 
     Raises:
         UserError: ``output`` is one of the members, or a member cannot be read.
     """
-    plan = _plan(members, output, recipe)
+    plan = _plan(members, output, recipe, storage, allow)
     if not (output / RECORD_FILE).is_file():
         return None
     record = _read_record(output)
-    wanted = {name: sha256_bytes(data) for name, data in _model_files(plan.last).items()}
     listed = record["files"]
-    if record.get("recipe") != recipe or record.get("parents") != plan.parents:
+    if any(record.get(key) != value for key, value in _decided(plan).items()):
         return None
-    if {name: digest for name, digest in listed.items() if name != SINGLE_FILE} != wanted:
+    if not any(name.endswith(".safetensors") for name in listed):
+        return None
+    digests = {member.source: member.source.weights_sha256 for member in plan.members}
+    if record.get("parents") != plan.parents(digests):
+        return None
+    wanted = {n: sha256_bytes(data) for n, data in model_files(plan.last, storage).items()}
+    if {name: listed.get(name) for name in wanted} != wanted:
         return None
     for name, digest in listed.items():
         if not (output / name).is_file() or sha256_file(output / name) != digest:
@@ -132,44 +141,83 @@ def check_replaceable(output: Path) -> None:
         )
 
 
-def _plan(members: Sequence[tuple[Checkpoint, Fraction]], output: Path, recipe: str) -> Plan:
+def _plan(
+    members: Sequence[tuple[Source, Fraction]],
+    output: Path,
+    recipe: str,
+    storage: Storage,
+    allow: frozenset[str],
+) -> Plan:
     if sum(weight for _, weight in members) != 1 or any(weight < 0 for _, weight in members):
         raise ValueError("the weights of an average are not negative and sum to 1")
-    contributing = tuple((checkpoint, weight) for checkpoint, weight in members if weight > 0)
-    for checkpoint, _ in members:
-        if checkpoint.path.resolve() == output.resolve():
+    for source, _ in members:
+        if source.path.resolve() == output.resolve():
             raise UserError(
                 f"the output {output} is one of the inputs", mend="choose another output with -o"
             )
-    return Plan(contributing, output, recipe)
+    contributing = tuple(Member(source, weight) for source, weight in members if weight > 0)
+    return Plan(contributing, output, recipe, storage, allow)
 
 
-def _metadata(plan: Plan) -> Mapping[str, str]:
+def _write(plan: Plan, merge: Merge, ranked_by: str | None, progress: Progress) -> None:
+    unknown = dict.fromkeys((member.source for member in plan.members), UNKNOWN_SHA256)
+
+    def metadata(digests: Mapping[Source, str]) -> dict[str, str]:
+        return {
+            "format": "pt",
+            "mbrelease_version": __version__,
+            "mbrelease_recipe": plan.recipe,
+            "mbrelease_parents": canonical_json(plan.parents(digests)),
+        }
+
+    def digests() -> dict[Source, str]:
+        return {member.source: member.source.weights_sha256 for member in plan.members}
+
+    def record(files: Mapping[str, str]) -> dict[str, Any]:
+        return {RECORD_FILE: _record(plan, digests(), ranked_by, files)}
+
+    write_model(
+        by_content(plan.members),
+        merge,
+        plan.last,
+        plan.output,
+        storage=plan.storage,
+        draft_metadata=metadata(unknown),
+        metadata=lambda: metadata(digests()),
+        record=record,
+        progress=progress,
+    )
+
+
+def _decided(plan: Plan) -> dict[str, Any]:
+    """What, besides its members, makes an average what it is."""
     return {
-        "format": "pt",
-        "mbrelease_version": __version__,
-        "mbrelease_recipe": plan.recipe,
-        "mbrelease_parents": canonical_json(plan.parents),
+        "recipe": plan.recipe,
+        "dtype": plan.storage.dtype,
+        "max_shard_bytes": plan.storage.max_shard_bytes,
+        "allowed_differences": sorted(plan.allow),
     }
 
 
-def _record(plan: Plan, folder: Path) -> dict[str, Any]:
+def _record(
+    plan: Plan, digests: Mapping[Source, str], ranked_by: str | None, files: Mapping[str, str]
+) -> dict[str, Any]:
     """What ``averaging.json`` says; names and steps help people, the hashes decide."""
-    names = sorted(entry.name for entry in folder.iterdir())
     return {
-        "recipe": plan.recipe,
+        **_decided(plan),
+        "ranked_by": ranked_by,
         "mbrelease_version": __version__,
-        "parents": plan.parents,
+        "parents": plan.parents(digests),
         "members": [
             {
-                "name": checkpoint.name,
-                "step": checkpoint.step,
-                "weight": str(weight),
-                "sha256": checkpoint.weights_sha256,
+                "name": member.source.name,
+                "step": member.source.step,
+                "weight": str(member.weight),
+                "sha256": digests[member.source],
             }
-            for checkpoint, weight in plan.members
+            for member in plan.members
         ],
-        "files": {name: sha256_file(folder / name) for name in names},
+        "files": dict(files),
     }
 
 
@@ -180,10 +228,3 @@ def _read_record(output: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or not isinstance(files, dict):
         raise UserError(f"{path}: not a record of an average", mend="choose another output with -o")
     return record
-
-
-def _model_files(checkpoint: Checkpoint) -> dict[str, bytes]:
-    """Config and tokenizer, as a release has them; a run may have left no tokenizer."""
-    if not (checkpoint.path / "tokenizer.json").is_file():
-        return config_files(checkpoint)
-    return {**config_files(checkpoint), **tokenizer_files(checkpoint)}

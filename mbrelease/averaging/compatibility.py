@@ -2,65 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
-from mbrelease.checkpoints.checkpoint import Checkpoint
-from mbrelease.errors import CheckFailed
+from mbrelease.checkpoints.safetensors_layout import TensorSpec
+from mbrelease.checkpoints.source import Source, StoredTensor
+from mbrelease.errors import CheckFailed, UserError, did_you_mean
 
 SHOWN_DIFFERENCES = 12
+TOKENIZER = "tokenizer"
 
 
-def check_compatible(checkpoints: Sequence[Checkpoint]) -> None:
+@dataclass(frozen=True)
+class Merge:
+    """Which tensors the average has, and how each comes about."""
+
+    averaged: Mapping[str, TensorSpec]
+    copied: Mapping[str, TensorSpec]
+    """Allowed to differ: taken as the last checkpoint has them."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that ``source`` has otherwise than the first checkpoint."""
+
+    source: Source
+    name: str
+    """What ``--allow`` calls it: ``tokenizer``, a field of the config, or a tensor."""
+    text: str
+
+
+def check_compatible(sources: Sequence[Source], allow: Collection[str] = ()) -> Merge:
     """Compare every checkpoint with the first: config, tokenizer, tensor names, shapes, dtypes.
 
-    No tensor is read.
+    No tensor is read. What ``allow`` names may differ, and is then as the last checkpoint has it:
+    a config field, the tokenizer, a tensor that others lack or have in another shape. Tensors of
+    different dtypes are averaged all the same and get the last one's.
 
     Raises:
-        CheckFailed: they differ; every difference is listed (a long list is cut, with its length).
-        UserError: a file is missing or malformed.
+        CheckFailed: they differ in anything else; every difference is listed (a long list is cut,
+            with its length).
+        UserError: a file is missing or malformed, or ``allow`` names nothing there is.
     """
-    first = checkpoints[0]
-    differences = [
-        f"{other.path}: {difference}"
-        for other in checkpoints[1:]
-        for difference in _differences(first, other)
-    ]
-    if not differences:
-        return
-    shown = differences[:SHOWN_DIFFERENCES]
-    if len(differences) > len(shown):
-        shown.append(f"… and {len(differences) - len(shown)} more")
+    _check_allow(sources, allow)
+    first = sources[0]
+    differences = [found for other in sources[1:] for found in _differences(first, other)]
+    refused = [found for found in differences if found.name not in allow]
+    if refused:
+        raise _refusal(first, refused)
+    return _merge(sources)
+
+
+def _merge(sources: Sequence[Source]) -> Merge:
+    averaged: dict[str, TensorSpec] = {}
+    copied: dict[str, TensorSpec] = {}
+    for name, tensor in sources[-1].stored.items():
+        spec = TensorSpec(tensor.dtype, tensor.shape)
+        others = [source.stored.get(name) for source in sources]
+        everywhere = all(other is not None and other.shape == tensor.shape for other in others)
+        (averaged if everywhere else copied)[name] = spec
+    return Merge(averaged, copied)
+
+
+def _check_allow(sources: Sequence[Source], allow: Collection[str]) -> None:
+    known = {TOKENIZER, *asdict(sources[0].config)}
+    known.update(name for source in sources for name in source.stored)
+    for name in allow:
+        if name not in known:
+            raise UserError(
+                f"--allow '{name}' is neither '{TOKENIZER}' nor a field of the config nor a tensor",
+                mend=did_you_mean(name, known),
+            )
+
+
+def _refusal(first: Source, refused: Sequence[Difference]) -> CheckFailed:
+    shown = [f"{found.source.path}: {found.text}" for found in refused[:SHOWN_DIFFERENCES]]
+    if len(refused) > len(shown):
+        shown.append(f"… and {len(refused) - len(shown)} more")
     lines = "\n  ".join(shown)
-    raise CheckFailed(
+    names = {found.name for found in refused}
+    exception = f", or allow the one difference: --allow {names.pop()}" if len(names) == 1 else ""
+    return CheckFailed(
         f"these checkpoints cannot be averaged; compared with {first.path}:\n  {lines}",
-        mend="average checkpoints of one run only",
+        mend=f"average checkpoints of one run only{exception}",
     )
 
 
-def _differences(first: Checkpoint, other: Checkpoint) -> Iterator[str]:
+def _differences(first: Source, other: Source) -> Iterator[Difference]:
     expected, found = asdict(first.config), asdict(other.config)
     for key, value in expected.items():
         if found[key] != value:
-            yield f"config {key} is {found[key]}, not {value}"
+            yield Difference(other, key, f"config {key} is {found[key]}, not {value}")
     if _tokenizer(other) != _tokenizer(first):
-        yield "tokenizer.json is another one"
-    tensors, others = first.tensors, other.tensors
-    for name in sorted(tensors.keys() | others.keys()):
-        if name not in others:
-            yield f"tensor {name} is missing"
-        elif name not in tensors:
-            yield f"tensor {name} is extra"
-        else:
-            ours, theirs = tensors[name], others[name]
-            if theirs.shape != ours.shape:
-                yield f"tensor {name} has shape {list(theirs.shape)}, not {list(ours.shape)}"
-            if theirs.dtype != ours.dtype:
-                yield f"tensor {name} is {theirs.dtype}, not {ours.dtype}"
+        yield Difference(other, TOKENIZER, "tokenizer.json is another one")
+    ours, theirs = first.stored, other.stored
+    for name in sorted(ours.keys() | theirs.keys()):
+        for text in _tensor_differences(ours.get(name), theirs.get(name)):
+            yield Difference(other, name, f"tensor {name} {text}")
 
 
-def _tokenizer(checkpoint: Checkpoint) -> str | None:
+def _tensor_differences(ours: StoredTensor | None, theirs: StoredTensor | None) -> Iterator[str]:
+    if theirs is None:
+        yield "is missing"
+    elif ours is None:
+        yield "is extra"
+    else:
+        if theirs.shape != ours.shape:
+            yield f"has shape {list(theirs.shape)}, not {list(ours.shape)}"
+        if theirs.dtype != ours.dtype:
+            yield f"is {theirs.dtype}, not {ours.dtype}"
+
+
+def _tokenizer(source: Source) -> str | None:
     # A Trainer that was given no tokenizer saves none; that is fine where none has one.
-    if not (checkpoint.path / "tokenizer.json").is_file():
+    if source.companion("tokenizer.json") is None:
         return None
-    return checkpoint.tokenizer_sha256
+    return source.tokenizer_sha256

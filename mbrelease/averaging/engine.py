@@ -1,8 +1,8 @@
-"""The streaming mean of safetensors files: tiles are read, averaged in float64, written in place.
+"""The streaming mean of checkpoints: tiles are read, averaged in float64, written in place.
 
 For members x_i with weights w_i = a_i / D (whole a_i, D), each element is
 
-    mean = (Σ a_i · x_i) / D        in float64, then rounded once to the dtype of the tensor
+    mean = (Σ a_i · x_i) / D        in float64, then rounded once to the dtype of the output
 
 Products and sums of float32, float16 and bfloat16 values are exact in float64 unless their
 exponents lie more than about 25 apart, so the result is the correctly rounded mean, and the mean
@@ -13,7 +13,6 @@ x_0 + Σ w_i · (x_i − x_0), which keeps copies exact.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,269 +25,294 @@ from pathlib import Path
 import numpy as np
 
 from mbrelease.averaging.dtypes import FLOATING, Float64s, decode, encode
-from mbrelease.checkpoints.checkpoint import Checkpoint
-from mbrelease.checkpoints.safetensors_header import BYTES_PER_ELEMENT, TensorInfo
-from mbrelease.errors import CheckFailed, UserError
-from mbrelease.files import unreadable
+from mbrelease.averaging.hash_in_pass import Stopped, StreamHasher, plan_hashers
+from mbrelease.averaging.journal import Journal
+from mbrelease.averaging.reader import Reader
+from mbrelease.averaging.tiles import TILE_ELEMENTS, OutputFile, Tile, cut, tensor_order
+from mbrelease.checkpoints.source import Source
+from mbrelease.errors import CheckFailed
 from mbrelease.progress import SILENT, Progress
 
-TILE_ELEMENTS = 1 << 16
-"""Few enough that a tile and its sum stay in the second-level cache."""
-THREADS = 2
-LARGEST_EXACT_DENOMINATOR = 1 << 24
-"""24 bits of weight and 24 of value leave 5 of float64's 53 for the sum."""
+MOST_THREADS = 8
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A run of elements of one tensor; the offsets are bytes from the start of the tensor."""
+class Member:
+    """One checkpoint of an average, with its weight."""
 
-    tensor: str
-    dtype: str
-    offset_bytes: int
-    size_bytes: int
-    output_offset_bytes: int
-    """From the start of the output file."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One member, open: its weight, and where each tensor begins in which file."""
-
-    checkpoint: Checkpoint
+    source: Source
     weight: Fraction
-    tensors: Mapping[str, tuple[int, int, Path]]
-    """File descriptor, offset in bytes and path by tensor name."""
 
 
-def write_average(
-    members: Sequence[tuple[Checkpoint, Fraction]],
-    output: Path,
-    metadata: Mapping[str, str],
+@dataclass(frozen=True)
+class Work:
+    """What to write where."""
+
+    members: tuple[Member, ...]
+    """In an order that is the content's own: sums of floats may depend on it in the last bit."""
+    files: tuple[OutputFile, ...]
+    folder: Path
+    copied: frozenset[str] = frozenset()
+    """Tensors that are taken from ``copied_from`` as they are."""
+    copied_from: Source | None = None
+    tile_elements: int = TILE_ELEMENTS
+
+    def read_from(self, tensor: str) -> Sequence[int]:
+        """The positions of the members that ``tensor`` is made of."""
+        if tensor not in self.copied:
+            return range(len(self.members))
+        return [i for i, member in enumerate(self.members) if member.source is self.copied_from]
+
+
+def write_tensors(
+    work: Work,
     *,
-    tile_elements: int = TILE_ELEMENTS,
-    threads: int = THREADS,
+    hashing: bool = True,
+    journal: Path | None = None,
+    threads: int | None = None,
     progress: Progress = SILENT,
 ) -> None:
-    """Write the weighted mean of ``members`` to the safetensors file ``output``.
+    """Write the weighted sum of the members' tensors to the files of ``work``, without headers.
 
-    The members must have passed ``check_compatible``; their weights are positive and sum to 1.
-    The bytes written depend neither on ``tile_elements`` nor on ``threads``. ``output`` is written
-    in place: give a path inside ``files.atomic_folder``.
+    The members must have passed ``check_compatible``. The bytes written depend neither on the size
+    of tiles nor on the number of threads. Space for each header is left free.
+
+    Args:
+        work: Inputs and outputs.
+        hashing: Whether to take the sha256 of inputs where it is not known, and remember it.
+        journal: A file that remembers finished tiles; those it knows are not made again.
+        threads: How many workers; by default one for each processor.
+        progress: Told the bytes that were read.
 
     Raises:
         UserError: an input cannot be read or has been cut short since its header was read.
         CheckFailed: a value is NaN or infinite, or an integer tensor differs between members.
+        OSError: the output cannot be written.
     """
-    tensors = members[0][0].tensors
-    header, starts = _header(tensors, metadata)
-    size_bytes = sum(info.end - info.start for info in tensors.values())
-    tiles = _tiles(tensors, starts, tile_elements)
-    progress.start("averaging", size_bytes * len(members), "bytes")
-    with contextlib.ExitStack() as stack, output.open("wb") as file:
-        sources = [_open(stack, checkpoint, weight) for checkpoint, weight in members]
-        file.write(header)
-        file.truncate(len(header) + size_bytes)
-        file.flush()
-        _run(tiles, sources, file.fileno(), tile_elements, threads, progress)
+    stop = threading.Event()
+    order = tensor_order(work.files)
+    hashers: list[Mapping[str, StreamHasher]] = [{} for _ in work.members]
+    if hashing:
+        for position, member in enumerate(work.members):
+            read = [name for name in order if position in work.read_from(name)]
+            hashers[position] = plan_hashers(member.source, read, stop)
+    with contextlib.ExitStack() as stack:
+        outputs = [_create(work.folder / file.name, file, stack) for file in work.files]
+        readers = [Reader(member.source, stack) for member in work.members]
+        done = stack.enter_context(contextlib.closing(Journal(journal))) if journal else None
+        progress.start("averaging", _bytes_to_read(work, readers), "bytes")
+        workers = [
+            Worker(work, readers, hashers, outputs, done)
+            for _ in range(threads or min(MOST_THREADS, processors()))
+        ]
+        _run(cut(work.files, work.tile_elements), workers, stop, progress)
+    for hasher in {id(h): h for found in hashers for h in found.values()}.values():
+        hasher.finish()
 
 
-def _header(
-    tensors: Mapping[str, TensorInfo], metadata: Mapping[str, str]
-) -> tuple[bytes, dict[str, int]]:
-    """The bytes before the data, and where in the file each tensor begins.
-
-    Widest types first, then by name, as the reference implementation lays files out: every
-    tensor is aligned to its own width.
-    """
-    order = sorted(tensors, key=lambda name: (-BYTES_PER_ELEMENT[tensors[name].dtype], name))
-    content: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
-    offsets: dict[str, int] = {}
-    position = 0
-    for name in order:
-        info = tensors[name]
-        end = position + info.end - info.start
-        content[name] = {
-            "dtype": info.dtype,
-            "shape": list(info.shape),
-            "data_offsets": [position, end],
-        }
-        offsets[name] = position
-        position = end
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    header = len(text).to_bytes(8, "little") + text
-    return header, {name: len(header) + offset for name, offset in offsets.items()}
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def _tiles(
-    tensors: Mapping[str, TensorInfo], starts: Mapping[str, int], tile_elements: int
-) -> Iterator[Tile]:
-    """All tiles, in the order of the output file."""
-    for name, start in starts.items():
-        info = tensors[name]
-        total_bytes = info.end - info.start
-        tile_bytes = tile_elements * BYTES_PER_ELEMENT[info.dtype]
-        for offset in range(0, total_bytes, tile_bytes):
-            size = min(tile_bytes, total_bytes - offset)
-            yield Tile(name, info.dtype, offset, size, start + offset)
+def _create(path: Path, file: OutputFile, stack: contextlib.ExitStack) -> int:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    stack.callback(os.close, descriptor)
+    os.ftruncate(descriptor, file.layout.size_bytes)
+    return descriptor
 
 
-def _open(stack: contextlib.ExitStack, checkpoint: Checkpoint, weight: Fraction) -> Source:
-    tensors: dict[str, tuple[int, int, Path]] = {}
-    for header in checkpoint.headers:
-        try:
-            descriptor = os.open(header.path, os.O_RDONLY)
-        except OSError as error:
-            raise unreadable(header.path, error) from error
-        stack.callback(os.close, descriptor)
-        for name, info in header.tensors.items():
-            tensors[name] = (descriptor, info.start, header.path)
-    return Source(checkpoint, weight, tensors)
+def _bytes_to_read(work: Work, readers: Sequence[Reader]) -> int:
+    return sum(
+        readers[position].source.stored[name].size_bytes
+        for file in work.files
+        for name in file.tensors
+        for position in work.read_from(name)
+    )
 
 
 def _run(
-    tiles: Iterator[Tile],
-    sources: Sequence[Source],
-    output: int,
-    tile_elements: int,
-    threads: int,
-    progress: Progress,
+    tiles: Iterator[Tile], workers: Sequence[Worker], stop: threading.Event, progress: Progress
 ) -> None:
-    """Let ``threads`` workers take tiles until there are none, or one of them fails."""
+    """Let the workers take tiles until there are none, or one of them fails."""
     lock = threading.Lock()
-    stop = threading.Event()
 
     def take() -> Tile | None:
         with lock:
             return None if stop.is_set() else next(tiles, None)
 
-    def work() -> None:
-        worker = Worker(sources, output, tile_elements)
+    def work(worker: Worker) -> None:
         try:
             while (tile := take()) is not None:
-                worker.average(tile)
+                size = worker.make(tile)
                 with lock:
-                    progress.advance(tile.size_bytes * len(sources))
+                    progress.advance(size)
+        except Stopped:
+            pass
         except BaseException:
             stop.set()
             raise
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(len(workers)) as pool:
         try:
-            for future in [pool.submit(work) for _ in range(threads)]:
+            for future in [pool.submit(work, worker) for worker in workers]:
                 future.result()
         finally:
             stop.set()
 
 
 class Worker:
-    """Averages one tile after another in buffers of its own."""
+    """Makes one tile after another in buffers of its own."""
 
-    def __init__(self, sources: Sequence[Source], output: int, tile_elements: int) -> None:
-        self.sources = sources
-        self.output = output
-        denominator = lcm(*(source.weight.denominator for source in sources))
-        if denominator <= LARGEST_EXACT_DENOMINATOR:
-            self.factors = [float(source.weight * denominator) for source in sources]
-            self.divisor = float(denominator)
+    def __init__(
+        self,
+        work: Work,
+        readers: Sequence[Reader],
+        hashers: Sequence[Mapping[str, StreamHasher]],
+        outputs: Sequence[int],
+        journal: Journal | None,
+    ) -> None:
+        self._work = work
+        self._readers = readers
+        self._hashers = hashers
+        self._outputs = outputs
+        self._journal = journal
+        weights = [member.weight for member in work.members]
+        denominator = lcm(*(weight.denominator for weight in weights))
+        self._factors = [float(weight * denominator) for weight in weights]
+        self._weights = [float(weight) for weight in weights]
+        self._divisor = float(denominator)
+        self._bytes = memoryview(bytearray(work.tile_elements * 8))
+        self._sum = np.empty(work.tile_elements, dtype=np.float64)
+        self._scratch = np.empty(work.tile_elements, dtype=np.float64)
+
+    def make(self, tile: Tile) -> int:
+        """Read ``tile`` from its members, average and write it; returns the bytes that it read."""
+        members = self._work.read_from(tile.tensor)
+        if self._journal is not None and self._journal.is_done(tile.number):
+            # Made by an earlier run; only a hash may still need the bytes.
+            for position in members:
+                if tile.tensor in self._hashers[position]:
+                    self._read(tile, position)
         else:
-            self.factors = [float(source.weight) for source in sources]
-            self.divisor = 1.0
-        self.bytes = memoryview(bytearray(tile_elements * 8))
-        self.sum = np.empty(tile_elements, dtype=np.float64)
-        self.scratch = np.empty(tile_elements, dtype=np.float64)
+            self._write(tile, self._value(tile, members))
+            if self._journal is not None:
+                self._journal.mark(tile.number)
+        return sum(self._width(tile, position) for position in members) * tile.elements
 
-    def average(self, tile: Tile) -> None:
-        """Read ``tile`` from every source, average, and write it to the output."""
-        if tile.dtype not in FLOATING:
-            self._write(tile, self._equal_bytes(tile))
-            return
+    def _value(self, tile: Tile, members: Sequence[int]) -> memoryview:
+        """The bytes of ``tile`` in the output."""
+        stored = {self._readers[position].dtype(tile.tensor) for position in members}
+        if not stored <= FLOATING:
+            return self._equal_bytes(tile, members)
         # NaN and Inf get a sentence of ours below, not NumPy's warnings.
         with np.errstate(all="ignore"):
-            mean = self._anchored_mean(tile) if tile.dtype == "F64" else self._mean(tile)
+            if tile.tensor in self._work.copied:
+                mean = self._copy(tile, members[0])
+            elif tile.dtype == "F64" and stored == {"F64"}:
+                mean = self._anchored_mean(tile, members)
+            else:
+                mean = self._mean(tile, members)
             # One sum finds NaN and Inf in any member; whose they are is asked only then.
             if not np.isfinite(mean.sum()) and not np.isfinite(mean).all():
-                raise self._not_finite(tile)
-            data = encode(mean, tile.dtype).data.cast("B")
-        self._write(tile, data)
+                raise self._not_finite(tile, members)
+            data = encode(mean, tile.dtype)
+            if stored != {tile.dtype} and not _all_finite(data, tile.dtype):
+                raise self._overflow(tile)
+        return data.data.cast("B")
 
-    def _mean(self, tile: Tile) -> Float64s:
-        elements = tile.size_bytes // BYTES_PER_ELEMENT[tile.dtype]
-        total, scratch = self.sum[:elements], self.scratch[:elements]
-        for position, source in enumerate(self.sources):
-            values, factor = decode(self._read(tile, source), tile.dtype), self.factors[position]
+    def _mean(self, tile: Tile, members: Sequence[int]) -> Float64s:
+        total, scratch = self._sum[: tile.elements], self._scratch[: tile.elements]
+        for index, position in enumerate(members):
+            factor = self._factors[position]
+            values = decode(self._read(tile, position), self._dtype(tile, position))
             # The first is taken as it is, not added to 0: that would turn −0.0 into 0.0.
-            if position == 0 and factor == 1.0:
+            if index == 0 and factor == 1.0:
                 np.copyto(total, values)
-            elif position == 0:
+            elif index == 0:
                 np.multiply(values, factor, out=total, dtype=np.float64)
             elif factor == 1.0:
                 np.add(total, values, out=total)
             else:
                 np.multiply(values, factor, out=scratch, dtype=np.float64)
                 np.add(total, scratch, out=total)
-        if self.divisor != 1.0:
-            np.divide(total, self.divisor, out=total)
+        if self._divisor != 1.0:
+            np.divide(total, self._divisor, out=total)
         return total
 
-    def _anchored_mean(self, tile: Tile) -> Float64s:
-        elements = tile.size_bytes // BYTES_PER_ELEMENT[tile.dtype]
-        total, scratch = self.sum[:elements], self.scratch[:elements]
-        anchor = decode(self._read(tile, self.sources[0]), tile.dtype).copy()
+    def _anchored_mean(self, tile: Tile, members: Sequence[int]) -> Float64s:
+        total, scratch = self._sum[: tile.elements], self._scratch[: tile.elements]
+        anchor = decode(self._read(tile, members[0]), "F64").copy()
         total[:] = 0
-        for source in self.sources[1:]:
-            np.subtract(decode(self._read(tile, source), tile.dtype), anchor, out=scratch)
-            np.multiply(scratch, float(source.weight), out=scratch)
+        for position in members[1:]:
+            np.subtract(decode(self._read(tile, position), "F64"), anchor, out=scratch)
+            np.multiply(scratch, self._weights[position], out=scratch)
             np.add(total, scratch, out=total)
         # Where nothing moved the anchor stays as it is, −0.0 included.
         np.add(anchor, total, out=anchor, where=total != 0)
         return anchor
 
-    def _equal_bytes(self, tile: Tile) -> memoryview:
-        """The bytes of an integer tile, which must be the same in every source."""
-        first = bytes(self._read(tile, self.sources[0]))
-        for source in self.sources[1:]:
-            if self._read(tile, source) != first:
+    def _copy(self, tile: Tile, position: int) -> Float64s:
+        total = self._sum[: tile.elements]
+        np.copyto(total, decode(self._read(tile, position), self._dtype(tile, position)))
+        return total
+
+    def _equal_bytes(self, tile: Tile, members: Sequence[int]) -> memoryview:
+        """The bytes of an integer tile, which must be the same in every member."""
+        first = bytes(self._read(tile, members[0]))
+        for position in members[1:]:
+            if self._read(tile, position) != first:
+                paths = [self._readers[p].source.path for p in (members[0], position)]
                 raise CheckFailed(
-                    f"tensor {tile.tensor} ({tile.dtype}) differs between "
-                    f"{self.sources[0].checkpoint.path} and {source.checkpoint.path}",
+                    f"tensor {tile.tensor} ({tile.dtype}) differs between {paths[0]} and "
+                    f"{paths[1]}",
                     mend="whole numbers have no mean; average checkpoints of one run only",
                 )
         return memoryview(first)
 
-    def _not_finite(self, tile: Tile) -> CheckFailed:
+    def _not_finite(self, tile: Tile, members: Sequence[int]) -> CheckFailed:
         """The sentence that names the member whose values are NaN or infinite."""
-        for source in self.sources:
-            values = decode(self._read(tile, source), tile.dtype)
+        for position in members:
+            reader = self._readers[position]
+            data = reader.read(tile.tensor, tile.first_element, tile.elements, self._bytes)
+            values = decode(data, reader.dtype(tile.tensor))
             faults = np.flatnonzero(~np.isfinite(values))
             if faults.size:
-                element = tile.offset_bytes // BYTES_PER_ELEMENT[tile.dtype] + int(faults[0])
                 return CheckFailed(
-                    f"tensor {tile.tensor} of {source.checkpoint.path} holds "
-                    f"{values[faults[0]]} (element {element})",
+                    f"tensor {tile.tensor} of {reader.source.path} holds "
+                    f"{values[faults[0]]} (element {tile.first_element + int(faults[0])})",
                     mend="leave this checkpoint out",
                 )
-        return CheckFailed(f"the mean of tensor {tile.tensor} overflows {tile.dtype}")
+        return self._overflow(tile)
 
-    def _read(self, tile: Tile, source: Source) -> memoryview:
-        descriptor, start, path = source.tensors[tile.tensor]
-        view = self.bytes[: tile.size_bytes]
-        done = 0
-        while done < len(view):
-            try:
-                count = os.preadv(descriptor, [view[done:]], start + tile.offset_bytes + done)
-            except OSError as error:
-                raise unreadable(path, error) from error
-            if count == 0:
-                raise UserError(
-                    f"{path} was cut short while it was read (tensor {tile.tensor})",
-                    mend="is something still writing or copying it?",
-                )
-            done += count
-        return view
+    def _overflow(self, tile: Tile) -> CheckFailed:
+        return CheckFailed(
+            f"the mean of tensor {tile.tensor} has values too large for {tile.dtype}",
+            mend="choose a wider --dtype",
+        )
+
+    def _dtype(self, tile: Tile, position: int) -> str:
+        return self._readers[position].dtype(tile.tensor)
+
+    def _width(self, tile: Tile, position: int) -> int:
+        tensor = self._readers[position].source.stored[tile.tensor]
+        return tensor.size_bytes // tensor.elements
+
+    def _read(self, tile: Tile, position: int) -> memoryview:
+        reader = self._readers[position]
+        data = reader.read(tile.tensor, tile.first_element, tile.elements, self._bytes)
+        if hasher := self._hashers[position].get(tile.tensor):
+            hasher.feed(tile.tensor, tile.first_element * self._width(tile, position), data)
+        return data
 
     def _write(self, tile: Tile, data: memoryview) -> None:
         done = 0
         while done < len(data):
-            done += os.pwrite(self.output, data[done:], tile.output_offset_bytes + done)
+            place = tile.offset_bytes + done
+            done += os.pwrite(self._outputs[tile.file], data[done:], place)
+
+
+def _all_finite(data: np.ndarray, dtype: str) -> bool:
+    return bool(np.isfinite(decode(data.data.cast("B"), dtype)).all())

@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mbrelease.averaging.average import average_checkpoints
-from mbrelease.averaging.engine import write_average
+from mbrelease.averaging.engine import Member, Work, write_tensors
+from mbrelease.averaging.tiles import plan_files
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.checkpoints.safetensors_header import read_header
+from mbrelease.checkpoints.safetensors_layout import TensorSpec
 from mbrelease.errors import CheckFailed, UserError
 
 RANDOM = np.random.default_rng(0)
@@ -126,10 +128,17 @@ def test_the_bytes_depend_on_neither_tiles_nor_threads(
             "c": rng.standard_normal(301),
         }
         folders.append(make_checkpoint(n, tensors, root=root))
-    whole, tiled = folders[0].parent / "whole", folders[0].parent / "tiled"
-    write_average(shares(folders), whole, {"format": "pt"}, tile_elements=10_000, threads=1)
-    write_average(shares(folders), tiled, {"format": "pt"}, tile_elements=tile, threads=threads)
-    assert whole.read_bytes() == tiled.read_bytes()
+    members = tuple(Member(source, weight) for source, weight in shares(folders))
+    specs = {n: TensorSpec(t.dtype, t.shape) for n, t in members[0].source.stored.items()}
+    written = []
+    for tile_elements, workers in ((10_000, 1), (tile, threads)):
+        output = folders[0].parent / f"tiles-{len(written)}"
+        output.mkdir()
+        files = tuple(plan_files(specs, {}, None))
+        work = Work(members, files, output, tile_elements=tile_elements)
+        write_tensors(work, threads=workers)
+        written.append((output / "model.safetensors").read_bytes())
+    assert written[0] == written[1]
 
 
 def test_sharded_inputs_mix_with_whole_ones(make_checkpoint, tmp_path):
