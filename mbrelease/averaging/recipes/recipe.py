@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 
 from mbrelease.errors import UserError
+
+LARGEST_DENOMINATOR = 1 << 24
+"""The largest common denominator of the weights of an average.
+
+With whole numbers of at most 24 bits over one denominator, products with float32 values (24 bits)
+and their sums are exact in float64 (53 bits); so an average does not depend on the order.
+"""
 
 
 @dataclass(frozen=True)
@@ -27,11 +36,16 @@ class RecipeKind:
     """A family of recipes, such as ``last:K``; each recipe file declares one as ``KIND``."""
 
     syntax: str
+    """How a recipe of this kind is written; a K stands for a whole number."""
     pattern: re.Pattern[str]
-    """Matches the whole text of a recipe of this kind."""
+    """Matches the whole text of a recipe of this kind, and of no other kind."""
     needs_scores: bool
     build: Callable[[re.Match[str]], Weigh]
     """Binds the parameters in the text, or raises UserError."""
+    examples: tuple[str, ...] = ()
+    """What is proposed for a misspelt text, where ``syntax`` has parameters other than K."""
+    searches: bool = False
+    """It measures averages as it goes, so there are no weights before."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +55,39 @@ class Recipe:
     text: str
     needs_scores: bool
     weigh: Weigh
+    searches: bool = False
 
     def weights(self, candidates: Sequence[RecipeInput]) -> list[Fraction]:
         """One weight for each candidate, given in training order; none negative, sum exactly 1.
 
+        Their common denominator is at most ``LARGEST_DENOMINATOR``; see ``round_weights``.
+
         Raises:
-            UserError: no candidates, fewer than the recipe needs, or a score it needs is missing.
+            UserError: no candidates, fewer than the recipe needs, a score it needs is missing, or
+                the recipe searches.
         """
         if not candidates:
             raise UserError(f"recipe '{self.text}' has no checkpoints to average")
         weights = self.weigh(candidates)
         assert len(weights) == len(candidates) and sum(weights) == 1 and min(weights) >= 0
-        return weights
+        return round_weights(weights)
+
+
+def round_weights(weights: Sequence[Fraction]) -> list[Fraction]:
+    """The weights over a common denominator D of at most 2^24; unchanged where they have one.
+
+    Otherwise the cumulative sums are rounded to multiples of 1 / 2^24:
+
+        S_i = Σ_{j≤i} w_j,    w'_i = round(S_i) − round(S_{i−1})
+
+    Sums that never fall stay so and the last stays 1: no weight gets negative, a 0 stays 0, the
+    sum is exactly 1, and |w'_i − w_i| ≤ 2^-24. (A weight below that may become 0.)
+    """
+    if lcm(*(weight.denominator for weight in weights)) <= LARGEST_DENOMINATOR:
+        return list(weights)
+    sums = [Fraction(0), *itertools.accumulate(weights)]
+    whole = [round(total * LARGEST_DENOMINATOR) for total in sums]
+    return [Fraction(b - a, LARGEST_DENOMINATOR) for a, b in itertools.pairwise(whole)]
 
 
 def read_count(match: re.Match[str]) -> int:
@@ -67,6 +102,13 @@ def read_count(match: re.Match[str]) -> int:
             mend=f"such as '{match[0].replace(match[1], '3', 1)}'" if match[1] else None,
         )
     return int(match[1])
+
+
+def read_number(text: str) -> Fraction | None:
+    """The exact number that ``text`` writes (``2``, ``0.3``, ``1/3``, with a sign), or ``None``."""
+    decimal = r"[0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18}"
+    ratio = r"[0-9]{1,18}/0*[1-9][0-9]{0,17}"
+    return Fraction(text) if re.fullmatch(f"[+-]?({decimal}|{ratio})", text) else None
 
 
 def equal_weights(chosen: set[int], total: int) -> list[Fraction]:
