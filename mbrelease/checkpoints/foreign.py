@@ -35,17 +35,7 @@ class ForeignCheckpoint(Source):
     @functools.cached_property
     def hash_streams(self) -> tuple[HashStream, ...]:
         """The safetensors file that this would be."""
-        specs = {name: TensorSpec(t.dtype, t.shape) for name, t in self.tensors.items()}
-        files = {segment.path for tensor in self.tensors.values() for segment in tensor.segments}
-        return (
-            HashStream(
-                name=SINGLE_FILE,
-                head=lay_out(specs, CONVERTED_METADATA).header,
-                tensors=tuple(canonical_order(specs)),
-                files=tuple(sorted(files)),
-                kind="as-safetensors",
-            ),
-        )
+        return (as_safetensors(self.tensors),)
 
     @property
     def weights_sha256(self) -> str:
@@ -64,3 +54,16 @@ class ForeignCheckpoint(Source):
                 except OSError as error:
                     raise unreadable(path, error) from error
         return None
+
+
+def as_safetensors(tensors: Mapping[str, StoredTensor]) -> HashStream:
+    """The bytes of the one safetensors file that holds ``tensors`` as they are."""
+    specs = {name: TensorSpec(tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    files = {segment.path for tensor in tensors.values() for segment in tensor.segments}
+    return HashStream(
+        name=SINGLE_FILE,
+        head=lay_out(specs, CONVERTED_METADATA).header,
+        tensors=tuple(canonical_order(specs)),
+        files=tuple(sorted(files)),
+        kind="as-safetensors",
+    )

@@ -13,20 +13,38 @@ import click
 from mbrelease.averaging.recipes import KINDS, Recipe, RecipeInput, parse_recipe
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, print_table, progress, talk
+from mbrelease.cli.storage import dtype_option, shard_option, storage
 from mbrelease.errors import UserError
-from mbrelease.evaluation.metric_names import lower_is_better, split_metric
+from mbrelease.evaluation.metric_names import lower_is_better
 
 if TYPE_CHECKING:
+    from mbrelease.averaging.write_model import Storage
     from mbrelease.checkpoints.checkpoint import Checkpoint
+    from mbrelease.checkpoints.source import Source
+    from mbrelease.registry.project import Project
+
 
 EVAL_LOSS = "eval_loss"
+
+
+@dataclass(frozen=True)
+class Call:
+    """What was asked for."""
+
+    targets: tuple[str, ...]
+    recipe: Recipe
+    score_by: str | None
+    registry_path: Path | None
+    storage: Storage
+    allow: frozenset[str]
+    as_json: bool
 
 
 @dataclass(frozen=True)
 class Weighed:
     """A checkpoint, the value it is ranked by (in the metric's own direction), its weight."""
 
-    checkpoint: Checkpoint
+    source: Source
     label: str
     value: float | None
     weight: Fraction
@@ -35,123 +53,151 @@ class Weighed:
         """The row for ``--json``."""
         return {
             "name": self.label,
-            "path": str(self.checkpoint.path),
-            "step": self.checkpoint.step,
+            "path": str(self.source.path),
+            "step": self.source.step,
             "value": self.value,
             "weight": str(self.weight),
         }
 
 
 @click.command("average")
-@click.argument("paths", metavar="VARIANT|PATH…", nargs=-1, required=True)
+@click.argument("targets", metavar="VARIANT|PATH…", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to write.")
 @click.option(
     "--recipe",
     "recipe_text",
     default="uniform",
     show_default=True,
-    metavar="|".join(kind.syntax for kind in KINDS),
-    help="Which checkpoints, with which weights.",
+    metavar="RECIPE",
+    help=f"Which checkpoints, with which weights: {', '.join(kind.syntax for kind in KINDS)}.",
 )
 @click.option(
     "--score-by",
-    default=EVAL_LOSS,
-    show_default=True,
     metavar="eval_loss|TASK/METRIC",
-    help="What 'best' means: the loss in trainer_state.json, or a metric measured on dev.",
+    help="What 'best' means: the loss in trainer_state.json, or a metric measured on dev.  "
+    "[default: eval_loss; for greedy the primary metric of the variant's policy]",
 )
 @click.option("--show-weights", is_flag=True, help="Print the weights and read no tensor.")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="NAME",
+    help="Let checkpoints differ in this, and take it from the last: 'tokenizer', a field of the "
+    "config, or a tensor. May be repeated.",
+)
+@dtype_option
+@shard_option
 @registry_option
 @json_option
 def command(
-    paths: tuple[str, ...],
+    targets: tuple[str, ...],
     output: Path | None,
     recipe_text: str,
-    score_by: str,
+    score_by: str | None,
     show_weights: bool,
+    allow: tuple[str, ...],
+    dtype: str | None,
+    max_shard_bytes: int | None,
     registry_path: Path | None,
     as_json: bool,
 ) -> None:
     """Average checkpoints into one, streaming: no model is ever whole in memory.
 
-    PATH is a checkpoint's folder or a Trainer's output folder; VARIANT stands for the run the
-    registry names. Checkpoints are ordered by step where each has one, else as given.
+    PATH is a checkpoint or a run: a Trainer's output folder, safetensors or pytorch_model.bin,
+    Composer .pt files, torch DCP folders, or a model on the Hub with its revision
+    (org/name@main). VARIANT stands for the run the registry names. Checkpoints are ordered by step
+    where each has one, else as given.
     """
     recipe = parse_recipe(recipe_text)
+    if score_by is not None:
+        _check_metric(score_by)
     if output is None and not show_weights:
         raise UserError("no output given", mend="add -o FOLDER, or --show-weights to only look")
-    weighed = _weigh(_checkpoints(paths, registry_path), recipe, score_by, registry_path)
-    if output is None or show_weights:
-        _print_weights(recipe, score_by, weighed, as_json)
+    stored = storage(dtype, max_shard_bytes)
+    call = Call(targets, recipe, score_by, registry_path, stored, frozenset(allow), as_json)
+    if recipe.searches:
+        _search(call, output)
+    elif output is None or show_weights:
+        ranked_by = call.score_by or EVAL_LOSS
+        _print_weights(recipe, ranked_by, _weigh(call, ranked_by), as_json)
     else:
-        _average(recipe, weighed, output, as_json)
+        _average(call, output)
 
 
-def _checkpoints(paths: Sequence[str], registry_path: Path | None) -> list[Checkpoint]:
-    from mbrelease.checkpoints.discover import discover_all
-
-    if len(paths) > 1 or Path(paths[0]).exists() or "/" in paths[0]:
-        return discover_all(map(Path, paths))
-    from mbrelease.evaluation.candidates import run_checkpoints
-    from mbrelease.registry.load import find_registry, load_project
-
-    if registry_path is None:
-        try:
-            registry_path = find_registry(Path.cwd())
-        except UserError:
-            raise UserError(
-                f"{paths[0]} does not exist, and no registry here or above names such a variant",
-                mend="give a checkpoint's folder, a Trainer's output folder, or --registry FILE",
-            ) from None
-    project = load_project(registry_path)
-    return run_checkpoints(project, project.resolve_name(paths[0]))
-
-
-def _weigh(
-    checkpoints: list[Checkpoint], recipe: Recipe, score_by: str, registry_path: Path | None
-) -> list[Weighed]:
-    values = _values(checkpoints, recipe, score_by, registry_path)
-    names = [checkpoint.name for checkpoint in checkpoints]
-    unique = len(set(names)) == len(names)
-    labels = names if unique else [str(checkpoint.path) for checkpoint in checkpoints]
-    sign = -1 if score_by == EVAL_LOSS or lower_is_better(score_by) else 1
-    weights = recipe.weights(
-        [
-            RecipeInput(label, checkpoint.step, None if value is None else sign * value)
-            for label, checkpoint, value in zip(labels, checkpoints, values, strict=True)
-        ]
-    )
-    rows = zip(checkpoints, labels, values, weights, strict=True)
-    return [Weighed(*row) for row in rows]
-
-
-def _values(
-    checkpoints: list[Checkpoint], recipe: Recipe, score_by: str, registry_path: Path | None
-) -> list[float | None]:
-    """What each checkpoint is ranked by; ``None`` everywhere where the recipe does not rank."""
-    if not recipe.needs_scores:
-        return [None] * len(checkpoints)
-    if score_by == EVAL_LOSS:
-        states = [checkpoint.trainer_state for checkpoint in checkpoints]
-        return [None if state is None else state.eval_loss for state in states]
-    if "/" not in score_by:
+def _check_metric(score_by: str) -> None:
+    if score_by != EVAL_LOSS and "/" not in score_by:
         raise UserError(
             f"--score-by '{score_by}' is neither {EVAL_LOSS} nor a metric of a task",
             mend="such as --score-by title-abstract/recall@1",
         )
-    from mbrelease.registry.load import find_registry
-
-    registry = registry_path or find_registry(Path.cwd())
-    return _measured(checkpoints, registry.parent / "evidence", score_by)
 
 
-def _measured(checkpoints: list[Checkpoint], root: Path, score_by: str) -> list[float | None]:
-    """The metric on dev, of all checkpoints under the same settings."""
-    from mbrelease.evaluation.comparable import comparable_records
+def _sources(call: Call) -> list[Source]:
+    from mbrelease.checkpoints.sources import discover_sources
 
-    task, key = split_metric(score_by)
-    records = comparable_records(root, checkpoints, task, "dev")
-    return [record.metrics.get(key) if record else None for record in records]
+    variant = _variant(call)
+    if variant is None:
+        return discover_sources(call.targets)
+    from mbrelease.evaluation.candidates import run_checkpoints
+
+    project = _project(call)
+    return list(run_checkpoints(project, project.resolve_name(variant)))
+
+
+def _variant(call: Call) -> str | None:
+    """The variant that is meant, if the one target is no path and no model on the Hub."""
+    first = call.targets[0]
+    if len(call.targets) > 1 or Path(first).exists() or "/" in first or "@" in first:
+        return None
+    return first
+
+
+def _project(call: Call) -> Project:
+    from mbrelease.registry.load import find_registry, load_project
+
+    path = call.registry_path
+    if path is None:
+        try:
+            path = find_registry(Path.cwd())
+        except UserError:
+            if (variant := _variant(call)) is None:
+                raise
+            raise UserError(
+                f"{variant} does not exist, and no registry here or above names such a variant",
+                mend="give a checkpoint, a Trainer's output folder, or --registry FILE",
+            ) from None
+    return load_project(path)
+
+
+def _weigh(call: Call, ranked_by: str) -> list[Weighed]:
+    sources = _sources(call)
+    values = _values(call, sources, ranked_by)
+    names = [source.name for source in sources]
+    unique = len(set(names)) == len(names)
+    labels = names if unique else [str(source.path) for source in sources]
+    sign = -1 if ranked_by == EVAL_LOSS or lower_is_better(ranked_by) else 1
+    weights = call.recipe.weights(
+        [
+            RecipeInput(label, source.step, None if value is None else sign * value)
+            for label, source, value in zip(labels, sources, values, strict=True)
+        ]
+    )
+    rows = zip(sources, labels, values, weights, strict=True)
+    return [Weighed(*row) for row in rows]
+
+
+def _values(call: Call, sources: Sequence[Source], ranked_by: str) -> list[float | None]:
+    """What each checkpoint is ranked by; ``None`` everywhere where the recipe does not rank."""
+    if not call.recipe.needs_scores:
+        return [None] * len(sources)
+    if ranked_by == EVAL_LOSS:
+        states = [source.trainer_state for source in sources]
+        return [None if state is None else state.eval_loss for state in states]
+    from mbrelease.selection.ranking import measured_values, tasks_for
+
+    project = _project(call)
+    tasks = tasks_for(project, ranked_by, _variant(call))
+    return measured_values(project, sources, ranked_by, tasks)
 
 
 def _print_weights(recipe: Recipe, score_by: str, weighed: list[Weighed], as_json: bool) -> None:
@@ -165,9 +211,9 @@ def _print_weights(recipe: Recipe, score_by: str, weighed: list[Weighed], as_jso
         [
             [
                 row.label,
-                "" if row.checkpoint.step is None else str(row.checkpoint.step),
+                "" if row.source.step is None else str(row.source.step),
                 "" if row.value is None else f"{row.value:.4f}",
-                str(row.weight),
+                _shown(row.weight),
             ]
             for row in weighed
         ],
@@ -175,27 +221,115 @@ def _print_weights(recipe: Recipe, score_by: str, weighed: list[Weighed], as_jso
     )
 
 
-def _average(recipe: Recipe, weighed: list[Weighed], output: Path, as_json: bool) -> None:
+def _shown(weight: Fraction) -> str:
+    """A fraction that people can read, else a decimal; ``--json`` has it exactly."""
+    return str(weight) if weight.denominator <= 1000 else f"{float(weight):.6f}"
+
+
+def _average(call: Call, output: Path) -> None:
     from mbrelease.averaging.average import average_checkpoints, find_average
 
-    members = [(row.checkpoint, row.weight) for row in weighed]
-    earlier = find_average(members, output, recipe=recipe.text)
-    if earlier is None:
-        with progress(quiet=as_json) as bar:
-            result = average_checkpoints(members, output, recipe=recipe.text, progress=bar)
-    else:
-        result = earlier
-    if as_json:
+    ranked_by = call.score_by or EVAL_LOSS
+    weighed = _weigh(call, ranked_by)
+    members = [(row.source, row.weight) for row in weighed]
+    result = find_average(
+        members, output, recipe=call.recipe.text, storage=call.storage, allow=call.allow
+    )
+    unchanged = result is not None
+    if result is None:
+        with progress(quiet=call.as_json) as bar:
+            result = average_checkpoints(
+                members,
+                output,
+                recipe=call.recipe.text,
+                storage=call.storage,
+                allow=call.allow,
+                ranked_by=ranked_by if call.recipe.needs_scores else None,
+                progress=bar,
+            )
+    _print_average(call, output, result, unchanged, weighed)
+
+
+def _search(call: Call, output: Path | None) -> None:
+    """Build an average member by member, measuring as it goes."""
+    from mbrelease.checkpoints.checkpoint import Checkpoint
+    from mbrelease.evaluation.backend import choose_backend
+    from mbrelease.selection.greedy import greedy_average, greedy_members
+    from mbrelease.selection.ranking import measured_values, require_task, tasks_for
+
+    if output is None:
+        raise UserError(
+            f"recipe '{call.recipe.text}' measures as it goes: its weights are not known before",
+            mend="add -o FOLDER",
+        )
+    if call.storage.dtype or call.storage.max_shard_bytes or call.allow:
+        raise UserError(
+            f"recipe '{call.recipe.text}' takes no --dtype, --max-shard-size or --allow: what it "
+            "measures is what it writes",
+            mend="convert the result: mbrelease convert FOLDER -o FOLDER --dtype …",
+        )
+    project = _project(call)
+    metric = _search_metric(call, project)
+    tasks = tasks_for(project, metric, _variant(call))
+    require_task(tasks, metric, project)
+    sources = _sources(call)
+    checkpoints = [source for source in sources if isinstance(source, Checkpoint)]
+    if others := [source for source in sources if not isinstance(source, Checkpoint)]:
+        raise UserError(
+            f"{others[0].path} cannot be measured as it is",
+            mend=f"convert it first: mbrelease convert {others[0].path} -o FOLDER",
+        )
+    with progress(quiet=call.as_json) as bar:
+        result, changed = greedy_average(
+            project,
+            checkpoints,
+            metric,
+            output,
+            tasks=tasks,
+            backend=choose_backend("auto"),
+            progress=bar,
+        )
+    members = greedy_members(output, checkpoints)
+    assert members is not None
+    values = measured_values(project, checkpoints, metric, tasks)
+    weighed = [
+        Weighed(source, source.name, value, weight)
+        for (source, weight), value in zip(members, values, strict=True)
+    ]
+    _print_average(call, output, result, not changed, weighed)
+
+
+def _search_metric(call: Call, project: Project) -> str:
+    """The metric of ``--score-by``, or the primary one of the variant's policy."""
+    if call.score_by == EVAL_LOSS:
+        raise UserError(
+            f"recipe '{call.recipe.text}' measures averages, for which no Trainer logged a loss",
+            mend="choose a metric of a task: --score-by TASK/METRIC",
+        )
+    if call.score_by is not None:
+        return call.score_by
+    variant = _variant(call)
+    if variant is None or project.variant(variant).policy is None:
+        raise UserError(
+            f"recipe '{call.recipe.text}' needs a metric", mend="add --score-by TASK/METRIC"
+        )
+    return project.policy(variant).primary
+
+
+def _print_average(
+    call: Call, output: Path, result: Checkpoint, unchanged: bool, weighed: list[Weighed]
+) -> None:
+    if call.as_json:
         print_json(
             {
                 "output": str(output),
-                "recipe": recipe.text,
-                "unchanged": earlier is not None,
+                "recipe": call.recipe.text,
+                "unchanged": unchanged,
                 "weights_sha256": result.weights_sha256,
                 "members": [row.as_json() for row in weighed],
             }
         )
         return
-    names = ", ".join(f"{row.label} × {row.weight}" for row in weighed if row.weight)
-    talk(f"{'unchanged' if earlier else 'averaged'}: {names}")
+    names = ", ".join(f"{row.label} × {_shown(row.weight)}" for row in weighed if row.weight)
+    talk(f"{'unchanged' if unchanged else 'averaged'}: {names}")
     click.echo(str(output))

@@ -22,6 +22,7 @@ COMMANDS = {
     "registry": ("registry", "Describe the family: lint, list, show, tree, add, set, schema."),
     "eval": ("eval", "Measure what is missing and keep it as evidence."),
     "average": ("average", "Average checkpoints into one."),
+    "convert": ("convert", "Write a checkpoint of any format as safetensors."),
     "select": ("select", "Choose a candidate by the policy."),
     "verify": ("verify", "Check that a checkpoint is ModernBERT and loads."),
     "card": ("card", "Write the model card from the evidence."),

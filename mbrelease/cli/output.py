@@ -70,17 +70,30 @@ class _Bar:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
+            DownloadColumn,
             MofNCompleteColumn,
             Progress,
+            ProgressColumn,
+            Task,
             TextColumn,
             TimeRemainingColumn,
         )
+        from rich.text import Text
+
+        class Amount(ProgressColumn):
+            """``3/12 examples``, or ``1.2/2.4 GB``."""
+
+            bytes, count = DownloadColumn(), MofNCompleteColumn()
+
+            def render(self, task: Task) -> Text:
+                if task.fields["unit"] == "bytes":
+                    return self.bytes.render(task)
+                return self.count.render(task).append(f" {task.fields['unit']}")
 
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}", markup=False),
+            Amount(),
             TimeRemainingColumn(),
             console=Console(stderr=True, highlight=False),
             transient=True,

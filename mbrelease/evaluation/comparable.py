@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mbrelease.checkpoints.checkpoint import Checkpoint
+from mbrelease.checkpoints.source import Source
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, read_records
 
 
@@ -35,7 +35,7 @@ def conditions(provenance: Provenance) -> Conditions:
     )
 
 
-def is_of(record: EvidenceRecord, checkpoint: Checkpoint) -> bool:
+def is_of(record: EvidenceRecord, checkpoint: Source) -> bool:
     """Whether ``record`` was measured on ``checkpoint`` as it is now.
 
     The same weights under another config or with another tokenizer are another model.
@@ -51,7 +51,7 @@ def is_of(record: EvidenceRecord, checkpoint: Checkpoint) -> bool:
 
 def comparable_records(
     root: Path,
-    checkpoints: Sequence[Checkpoint],
+    checkpoints: Sequence[Source],
     task: str,
     split: str,
     *,

@@ -34,7 +34,7 @@ def read_measurements(
         checkpoints,
         task_name,
         SELECTION_SPLIT,
-        data_sha256=_data_sha256(task, project.root),
+        data_sha256=split_sha256(task, project.root),
         task_sha256=task_sha256(task),
     )
     return [
@@ -61,7 +61,8 @@ def _read(project: Project, record: EvidenceRecord, metric: str, key: str) -> Me
     )
 
 
-def _data_sha256(task: AnyTask, root: Path) -> str | None:
+def split_sha256(task: AnyTask, root: Path) -> str | None:
+    """The sha256 of the data of ``task`` on dev; ``None`` where they are not on this machine."""
     files = list(split_files(task, SELECTION_SPLIT, root).values())
     # Where the data are not at hand (a release job), the evidence speaks for itself.
     return data_sha256(files) if all(file.exists() for file in files) else None
