@@ -113,8 +113,12 @@ class _Machine:
 
     def run(self) -> Any:
         """Read opcode by opcode until STOP."""
+        data = self._data
         for _ in range(MAX_OPCODES):
-            code = self._take(1)[0]
+            if self._position >= len(data):
+                raise _Fault("it ends too early")
+            code = data[self._position]
+            self._position += 1
             if code == _STOP:
                 break
             operation = _OPERATIONS.get(code)
@@ -123,8 +127,8 @@ class _Machine:
             operation(self)
         else:
             raise _Fault(f"more than {MAX_OPCODES} opcodes")
-        if self._position != len(self._data):
-            raise _Fault(f"{len(self._data) - self._position} bytes after its end")
+        if self._position != len(data):
+            raise _Fault(f"{len(data) - self._position} bytes after its end")
         return self._stack.pop()
 
     # The bytes
@@ -147,7 +151,7 @@ class _Machine:
         return line
 
     def op_proto(self) -> None:
-        if self._unsigned(1) > 5:
+        if self._take(1)[0] > 5:
             raise _Fault("it is of a protocol after 5")
 
     def op_frame(self) -> None:
@@ -168,13 +172,13 @@ class _Machine:
         self._stack.append(int.from_bytes(self._take(4), "little", signed=True))
 
     def op_binint1(self) -> None:
-        self._stack.append(self._unsigned(1))
+        self._stack.append(self._take(1)[0])
 
     def op_binint2(self) -> None:
         self._stack.append(self._unsigned(2))
 
     def op_long1(self) -> None:
-        self._stack.append(int.from_bytes(self._take(self._unsigned(1)), "little", signed=True))
+        self._stack.append(int.from_bytes(self._take(self._take(1)[0]), "little", signed=True))
 
     def op_long4(self) -> None:
         width = self._unsigned(4)
@@ -186,7 +190,7 @@ class _Machine:
         self._stack.append(struct.unpack(">d", self._take(8))[0])
 
     def op_short_binunicode(self) -> None:
-        self._stack.append(self._take(self._unsigned(1)).decode())
+        self._stack.append(self._take(self._take(1)[0]).decode())
 
     def op_binunicode(self) -> None:
         self._stack.append(self._take(self._unsigned(4)).decode())
@@ -195,7 +199,7 @@ class _Machine:
         self._stack.append(self._take(self._unsigned(8)).decode())
 
     def op_short_binbytes(self) -> None:
-        self._stack.append(self._take(self._unsigned(1)))
+        self._stack.append(self._take(self._take(1)[0]))
 
     def op_binbytes(self) -> None:
         self._stack.append(self._take(self._unsigned(4)))
@@ -225,7 +229,7 @@ class _Machine:
         self._down_to_mark()
 
     def op_binput(self) -> None:
-        self._memo[self._unsigned(1)] = self._stack[-1]
+        self._memo[self._take(1)[0]] = self._stack[-1]
 
     def op_long_binput(self) -> None:
         self._memo[self._unsigned(4)] = self._stack[-1]
@@ -234,7 +238,7 @@ class _Machine:
         self._memo[len(self._memo)] = self._stack[-1]
 
     def op_binget(self) -> None:
-        self._stack.append(self._memo[self._unsigned(1)])
+        self._stack.append(self._memo[self._take(1)[0]])
 
     def op_long_binget(self) -> None:
         self._stack.append(self._memo[self._unsigned(4)])

@@ -1,35 +1,26 @@
 """Find the tensors in a file of ``torch.save``, without torch and without reading them.
 
-The file is a zip whose members are stored as they are: ``<name>/data.pkl`` is a pickle of the
-objects, ``<name>/data/<key>`` are the bytes of one storage each, ``<name>/byteorder`` says
-``little``. See https://docs.pytorch.org/docs/stable/notes/serialization.html. Read are the zip's
-directory, data.pkl and the local header before each storage.
+Objects are in a pickle, which is read as data; tensors refer to storages, which lie in the file
+as they are.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import os
-import re
-import struct
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
-from mbrelease.checkpoints.safe_pickle import MAX_PICKLE_BYTES, Opaque, load, printable
+from mbrelease.checkpoints.safe_pickle import Opaque, load, printable
 from mbrelease.checkpoints.safetensors_header import BYTES_PER_ELEMENT
 from mbrelease.checkpoints.source import Segment, StoredTensor
+from mbrelease.checkpoints.torch_zip import TorchZip
 from mbrelease.errors import UserError
 from mbrelease.files import unreadable
 
-MAX_DIRECTORY_BYTES = 8 << 20
-"""Of the zip: some 70,000 storages."""
 MAX_DIMENSIONS = 64
-
 DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
@@ -39,15 +30,9 @@ STORAGES = {
     "DoubleStorage": "F64", "FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16",
     "LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8",
     "ByteStorage": "U8", "BoolStorage": "BOOL",
+    "UntypedStorage": "U8",  # counts bytes
 }  # fmt: skip
-UNTYPED = "U8"
-"""An UntypedStorage counts bytes."""
-
-TORCH_SAVE_AGAIN = "save it again: torch.save(torch.load(path, weights_only=True), path)"
-LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-GIT_LFS_START = b"version https://git-lfs"
-LOCAL_HEADER = struct.Struct("<4s5H3I2H")
-ENCRYPTED_FLAG, UTF8_FLAG = 1, 1 << 11
+PLAIN_TENSORS = {"torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer"}
 
 
 @dataclass(frozen=True)
@@ -59,9 +44,9 @@ class UnreadableTensor:
 
 @dataclass(frozen=True)
 class _Storage:
-    """The bytes of one storage; its dtype, unless safetensors has no name for it."""
+    """The bytes of one storage and its class in torch, such as ``FloatStorage``."""
 
-    dtype: str | None
+    kind: str
     segment: Segment
 
 
@@ -69,8 +54,8 @@ def read_torch_file(path: Path, *, start: int = 0, size_bytes: int | None = None
     """What ``torch.load`` would give, with a ``StoredTensor`` in the place of every tensor.
 
     Tensors that are no single run of bytes (transposed, sparse, quantized, …) are
-    ``UnreadableTensor``; classes and objects that are not plain data are ``Opaque``; an OrderedDict
-    or defaultdict is a dict, a torch.Size a tuple.
+    ``UnreadableTensor``; classes, and objects that are not plain data, are ``Opaque``; an
+    OrderedDict or defaultdict is a dict, a torch.Size a tuple.
 
     Args:
         path: the file.
@@ -85,193 +70,69 @@ def read_torch_file(path: Path, *, start: int = 0, size_bytes: int | None = None
             left = os.fstat(file.fileno()).st_size - start
             size = left if size_bytes is None else size_bytes
             if start < 0 or not 0 <= size <= left:
-                raise UserError(f"{path} ends before byte {start + size}, where a tensor should be")
-            archive = _Archive(path, file, start, size)
-            return archive.value()
+                raise UserError(
+                    f"{path} is truncated: no {size} bytes from byte {start}",
+                    mend="copy the file again, or save it again",
+                )
+            archive = TorchZip(path, file, start, size)
+            find = _Storages(archive).find
+            return load(archive.pickle(), f"{path} (data.pkl)", _KNOWN, find)
     except OSError as error:
         raise unreadable(path, error) from error
 
 
-class _Window(io.RawIOBase):
-    """A part of a file as if it were a file; it refuses to read much at once."""
+def as_weights(state: Mapping[Any, Any], place: Path) -> dict[str, StoredTensor]:
+    """``state`` if it is a state dict: names and tensors that can be read.
 
-    def __init__(self, file: IO[bytes], start: int, size_bytes: int) -> None:
-        self._descriptor = file.fileno()
-        self._start = start
-        self._size_bytes = size_bytes
-        self._position = 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size_bytes}[whence]
-        if base + offset < 0:
-            raise ValueError("before the start of the file")
-        self._position = base + offset
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self._size_bytes - self._position)
-        count = left if size < 0 else min(size, left)
-        if count > MAX_DIRECTORY_BYTES:
-            raise zipfile.BadZipFile(f"a directory of {count} bytes")
-        data = self.at(self._position, count)
-        self._position += len(data)
-        return data
-
-    def at(self, offset: int, count: int) -> bytes:
-        """The bytes from ``offset``, fewer at the end of the window and none outside."""
-        if not 0 <= offset < self._size_bytes:
-            return b""
-        count = min(count, self._size_bytes - offset)
-        return os.pread(self._descriptor, count, self._start + offset)
-
-
-class _Archive:
-    """One zip of torch.save."""
-
-    def __init__(self, path: Path, file: IO[bytes], start: int, size_bytes: int) -> None:
-        self._path = path
-        self._start = start
-        self._size_bytes = size_bytes
-        self._window = _Window(file, start, size_bytes)
-        self._members = self._directory()
-        self._folder = self._the_folder()
-        self._storages: dict[tuple[str, str, int], _Storage] = {}
-
-    def value(self) -> Any:
-        """The object that was saved."""
-        self._check_byteorder()
-        name = f"{self._folder}/data.pkl"
-        info = self._members[name]
-        if info.file_size > MAX_PICKLE_BYTES:
-            raise self._damaged(f"its data.pkl has {info.file_size} bytes")
-        data = self._content(name)
-        # torch writes 0 where it is told not to compute checksums.
-        if info.CRC not in (0, zlib.crc32(data)):
-            raise self._damaged("its data.pkl does not match its checksum")
-        return load(data, f"{self._path} (data.pkl)", _KNOWN, self._storage)
-
-    def _directory(self) -> dict[str, zipfile.ZipInfo]:
-        try:
-            with zipfile.ZipFile(cast(IO[bytes], self._window)) as archive:
-                members = archive.infolist()
-        except OSError:
-            raise
-        except Exception as error:  # zipfile lets through what a damaged directory makes of it
-            raise self._no_zip(error) from error
-        by_name = {member.filename: member for member in members}
-        if len(by_name) != len(members):
-            raise self._damaged("a name occurs twice in its directory")
-        return by_name
-
-    def _no_zip(self, error: Exception) -> UserError:
-        head = self._window.at(0, 32)
-        if head.startswith(LEGACY_START):
-            return UserError(
-                f"{self._path} is in the format of PyTorch before 1.6", mend=TORCH_SAVE_AGAIN
-            )
-        if head.startswith(GIT_LFS_START):
-            return UserError(
-                f"{self._path} is a pointer of git LFS, not the file", mend="run: git lfs pull"
-            )
-        if not head.startswith(b"PK"):
-            return UserError(
-                f"{self._path} is no file of torch.save",
-                mend="give a file that torch.save wrote (PyTorch 1.6 or later)",
-            )
-        return self._damaged(f"its zip directory cannot be read ({printable(str(error))})")
-
-    def _the_folder(self) -> str:
-        folders = [
-            n.partition("/")[0] for n in self._members if re.fullmatch(r"[^/]+/data\.pkl", n)
-        ]
-        if len(folders) != 1:
+    Raises:
+        UserError: something in it is not.
+    """
+    tensors: dict[str, StoredTensor] = {}
+    for name, value in state.items():
+        if not isinstance(name, str) or name == "__metadata__":
+            raise UserError(f"{place}: a weight has no name, or one that no weight can have")
+        if isinstance(value, UnreadableTensor):
             raise UserError(
-                f"{self._path} is a zip, but no file of torch.save: it has no data.pkl",
-                mend="give a file that torch.save wrote",
+                f"{place}: '{printable(name)}' cannot be read: {value.reason}",
+                mend="save it as a plain tensor: .contiguous(), .to_dense() or .dequantize()",
             )
-        folder = folders[0]
-        code = f"{folder}/code/"
-        if f"{folder}/constants.pkl" in self._members or any(
-            name.startswith(code) for name in self._members
-        ):
+        if not isinstance(value, StoredTensor):
+            what = str(value) if isinstance(value, Opaque) else f"a {type(value).__name__}"
             raise UserError(
-                f"{self._path} is a TorchScript program, not a checkpoint",
-                mend="save the weights: torch.save(torch.jit.load(path).state_dict(), out)",
+                f"{place}: '{printable(name)}' is {what}, not a tensor",
+                mend="save model.state_dict() alone",
             )
-        return folder
+        tensors[name] = value
+    return tensors
 
-    def _check_byteorder(self) -> None:
-        name = f"{self._folder}/byteorder"
-        if name not in self._members:
-            return  # until PyTorch 2.0 nothing else was written
-        if self._members[name].file_size > 16 or self._content(name) != b"little":
-            raise UserError(
-                f"{self._path} was written on a big-endian machine, or its byteorder is damaged",
-                mend="save it again on a little-endian machine",
-            )
 
-    def _content(self, name: str) -> bytes:
-        data_start = self._data_start(name)
-        return self._window.at(data_start, self._members[name].file_size)
+class _Storages:
+    """The storages of one file, each looked up once."""
 
-    def _data_start(self, name: str) -> int:
-        """Where the content of a member begins in the zip; it lies wholly inside."""
-        info = self._members[name]
-        header = self._window.at(info.header_offset, LOCAL_HEADER.size)
-        if len(header) < LOCAL_HEADER.size:
-            raise self._damaged(f"it ends before '{printable(name)}'")
-        signature, _, flags, method, *_, name_size, extra_size = LOCAL_HEADER.unpack(header)
-        if signature != b"PK\x03\x04":
-            raise self._damaged(f"no '{printable(name)}' where its directory says")
-        if method or info.compress_type or info.compress_size != info.file_size:
-            raise UserError(
-                f"{self._path} is compressed, which torch.save never does", mend=TORCH_SAVE_AGAIN
-            )
-        if (flags | info.flag_bits) & ENCRYPTED_FLAG:
-            raise UserError(f"{self._path} is encrypted", mend="decrypt it first")
-        name_start = info.header_offset + LOCAL_HEADER.size
-        encoding = "utf-8" if info.flag_bits & UTF8_FLAG else "cp437"
-        if self._window.at(name_start, name_size) != name.encode(encoding):
-            raise self._damaged(f"no '{printable(name)}' where its directory says")
-        start: int = name_start + name_size + extra_size
-        if start + info.file_size > self._size_bytes:
-            raise self._damaged(f"it ends within '{printable(name)}'")
-        return start
+    def __init__(self, archive: TorchZip) -> None:
+        self._archive = archive
+        self._found: dict[tuple[str, str, int], _Storage] = {}
 
-    def _storage(self, identity: Any) -> _Storage:
+    def find(self, identity: Any) -> _Storage:
         """The storage of a persistent id: ("storage", class, key, device, number of elements)."""
         match identity:
             case ("storage", Opaque() as kind, str() as key, _, int() as elements):
                 pass
             case _:
-                raise self._damaged("a storage is not described as torch does")
-        found = (kind.name, key, elements)
-        if found not in self._storages:
-            self._storages[found] = self._find(*found)
-        return self._storages[found]
+                raise self._archive.damaged("a storage is not described as torch does")
+        wanted = (kind.name, key, elements)
+        if wanted not in self._found:
+            self._found[wanted] = self._located(*wanted)
+        return self._found[wanted]
 
-    def _find(self, kind: str, key: str, elements: int) -> _Storage:
-        name = f"{self._folder}/data/{key}"
-        if name not in self._members:
-            raise self._damaged(f"no '{printable(name)}' in its directory")
-        dtype = UNTYPED if kind == "UntypedStorage" else STORAGES.get(kind)
-        size = self._members[name].file_size
-        if dtype is not None and size != elements * BYTES_PER_ELEMENT[dtype]:
-            raise self._damaged(f"'{printable(name)}' has {size} bytes, not the size of its tensor")
-        start = self._start + self._data_start(name)
-        return _Storage(dtype, Segment(self._path, start, size))
-
-    def _damaged(self, fault: str) -> UserError:
-        return UserError(
-            f"{self._path} is no whole file of torch.save: {fault}",
-            mend="copy the file again, or save it again",
-        )
+    def _located(self, kind: str, key: str, elements: int) -> _Storage:
+        segment = self._archive.storage(key)
+        dtype = STORAGES.get(kind)
+        if dtype and segment.size_bytes != elements * BYTES_PER_ELEMENT[dtype]:
+            raise self._archive.damaged(
+                f"storage '{printable(key)}' has {segment.size_bytes} bytes for {elements} {dtype}"
+            )
+        return _Storage(kind, segment)
 
 
 def _tensor_v2(
@@ -286,7 +147,9 @@ def _tensor_v2(
     """torch._utils._rebuild_tensor_v2: ``offset`` and ``strides`` are in elements."""
     if not isinstance(storage, _Storage):
         raise TypeError("no storage")
-    return _located(storage, storage.dtype, offset, shape, strides, flags)
+    if storage.kind not in STORAGES:
+        return UnreadableTensor(f"it lies in a {printable(storage.kind)}")
+    return _located(storage, STORAGES[storage.kind], offset, shape, strides, flags)
 
 
 def _tensor_v3(
@@ -308,15 +171,13 @@ def _tensor_v3(
 
 
 def _located(
-    storage: _Storage, dtype: str | None, offset: Any, shape: Any, strides: Any, flags: Any
+    storage: _Storage, dtype: str, offset: Any, shape: Any, strides: Any, flags: Any
 ) -> StoredTensor | UnreadableTensor:
     """The run of bytes that a view of a storage is.
 
     Raises:
         ValueError: it reaches out of the storage, or is no view at all.
     """
-    if dtype is None:
-        return UnreadableTensor("safetensors has no such dtype")
     if not isinstance(shape, tuple) or not isinstance(strides, tuple):
         raise TypeError("shape and strides are tuples")
     if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:
@@ -375,7 +236,6 @@ def _size(dimensions: tuple[Any, ...]) -> tuple[Any, ...]:
     return dimensions
 
 
-PLAIN_TENSORS = {"torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer"}
 _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor_v2,
     ("torch._utils", "_rebuild_tensor_v3"): _tensor_v3,
@@ -388,8 +248,6 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_nested_tensor"): _unreadable("nested"),
     ("torch._utils", "_rebuild_meta_tensor_no_storage"): _unreadable("without values (meta)"),
     ("torch._utils", "_rebuild_wrapper_subclass"): _unreadable("of a class of its own"),
-    ("torch._utils", "_rebuild_device_tensor_from_numpy"): _unreadable("of a foreign device"),
-    ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"): _parameter,
     ("torch", "Size"): _size,
     ("collections", "OrderedDict"): _empty_dict,
     ("collections", "defaultdict"): _empty_dict,
