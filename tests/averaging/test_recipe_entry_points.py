@@ -1,5 +1,6 @@
 """Recipes of other distributions: found by entry point, checked, and never a traceback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +48,7 @@ def kind(build, *, syntax="odd:K", pattern="odd:.*"):
     return f"""
         import re
         from decimal import Decimal
+        from fractions import Fraction
         import numpy as np
         from mbrelease.averaging.recipes import RecipeKind
         from mbrelease.errors import UserError
@@ -98,7 +100,7 @@ def run_average(make_checkpoint, site, recipe):
         folder = make_checkpoint(step, {"w": np.zeros(3, dtype="f4")})
     command = [sys.executable, "-m", "mbrelease.cli.main", "average", str(folder.parent)]
     return subprocess.run(
-        [*command, "--recipe", recipe, "--show-weights"],
+        [*command, "--recipe", recipe, "--show-weights", "--json"],
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,
         text=True,
@@ -109,10 +111,8 @@ def test_the_command_takes_an_installed_recipe(make_checkpoint, site):
     install(site, "their-recipes", THEIR)
     result = run_average(make_checkpoint, site, "their:3")
     assert (result.returncode, result.stderr) == (0, "")
-    rows = [line.split() for line in result.stdout.splitlines()]
-    assert ["checkpoint-10", "10", "1/2"] in rows
-    assert ["checkpoint-20", "20", "0"] in rows
-    assert ["checkpoint-40", "40", "1/2"] in rows
+    members = json.loads(result.stdout)["members"]
+    assert [member["weight"] for member in members] == ["1/2", "0", "0", "1/2"]
 
 
 def test_a_broken_recipe_is_a_sentence_of_the_command(make_checkpoint, site):
@@ -217,6 +217,8 @@ def test_what_they_return_may_be_any_kind_of_number(site, weights, expected):
         ("lambda candidates: [2, -1, 0, 0]", "ValueError: a negative weight, -1"),
         ("lambda candidates: [0, 0, 0, 0]", "ValueError: the weights sum to 0.0, not 1"),
         ("lambda candidates: [1, 1, 1, 1]", "ValueError: the weights sum to 4.0, not 1"),
+        # Fractions have no rounding to forgive.
+        ("lambda candidates: [1, Fraction(1, 10**12), 0, 0]", "the weights sum to 1.000000000001"),
         ("lambda candidates: [0.3, 0.3, 0.3, 0]", "ValueError: the weights sum to 0.8"),
         ("lambda candidates: [float('nan'), 1, 0, 0]", "ValueError: cannot convert NaN"),
         ("lambda candidates: [float('inf'), 1, 0, 0]", "OverflowError: cannot convert Infinity"),

@@ -308,6 +308,14 @@ def test_weights_with_a_small_common_denominator_stay(numbers):
     assert round_weights(weights) == weights
 
 
+def test_weights_are_rounded_to_the_nearest_of_24_bits_only_where_they_need_more():
+    most = (1 << 24) - 1
+    fits = [Fraction(1, most), Fraction(most - 1, most)]
+    assert round_weights(fits) == fits
+    assert round_weights([GRID * 3 / 4, 1 - GRID * 3 / 4]) == [GRID, 1 - GRID]
+    assert round_weights([GRID / 4, 1 - GRID / 4]) == [0, 1]
+
+
 def test_a_recipe_rounds_what_its_formula_gives():
     exact = ema.weights(evenly(30), beta=Fraction("0.987654321"))
     weights = parse_recipe("ema:0.987654321").weights(evenly(30))
