@@ -45,15 +45,15 @@ def _build(match: re.Match[str]) -> Weigh:
 
 
 def _read(recipe: str, number: int, text: str) -> Fraction:
-    weight = read_number(text.strip())
+    weight = read_number(text)
     if weight is None:
         raise UserError(
-            f"recipe '{recipe}': weight {number} is '{text.strip()}', not a number",
-            mend="write weights as 2, 0.3 or 1/3, with commas between them",
+            f"recipe '{recipe}': weight {number} is '{text}', not a number",
+            mend="write weights as 2, 0.3 or 1/3, with commas and no spaces between them",
         )
     if weight < 0:
         raise UserError(
-            f"recipe '{recipe}': weight {number} is {text.strip()}, less than 0",
+            f"recipe '{recipe}': weight {number} is {text}, less than 0",
             mend="an average has no negative weights; 0 leaves a checkpoint out",
         )
     return weight
