@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -53,6 +53,7 @@ def average_checkpoints(
     storage: Storage = ANY_FORMAT,
     allow: frozenset[str] = frozenset(),
     ranked_by: str | None = None,
+    search: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
 ) -> Checkpoint:
     """Write the weighted mean of ``members`` as the folder ``output`` and return it.
@@ -68,6 +69,7 @@ def average_checkpoints(
         storage: The dtype and the size of shards; as the last member has it, in one file.
         allow: Differences that are let pass, see ``check_compatible``.
         ranked_by: The metric by which a recipe chose, for the record.
+        search: How a recipe found the members by measuring, for the record.
         progress: Told the bytes that were read.
 
     Raises:
@@ -75,13 +77,15 @@ def average_checkpoints(
         UserError: an input cannot be read, or ``output`` is an input or another folder.
     """
     plan = _plan(members, output, recipe, storage, allow)
-    if earlier := find_average(members, output, recipe=recipe, storage=storage, allow=allow):
+    earlier = find_average(members, output, recipe=recipe, storage=storage, allow=allow)
+    if earlier and _read_record(output).get("search") == search:
         progress.note(f"{output}: unchanged")
         return earlier
     check_replaceable(output)
     check_storage(storage, plan.last)
     merge = check_compatible([member.source for member in plan.members], allow)
-    _write(plan, merge, ranked_by, progress)
+    chosen_by = {"ranked_by": ranked_by} | ({} if search is None else {"search": search})
+    _write(plan, merge, chosen_by, progress)
     return open_checkpoint(output)
 
 
@@ -119,6 +123,18 @@ def find_average(
     return open_checkpoint(output)
 
 
+def check_no_input(sources: Iterable[Source], output: Path) -> None:
+    """Stop if ``output`` is one of ``sources``.
+
+    Raises:
+        UserError: it is.
+    """
+    if any(source.path.resolve() == output.resolve() for source in sources):
+        raise UserError(
+            f"the output {output} is one of the inputs", mend="choose another output with -o"
+        )
+
+
 def check_replaceable(output: Path) -> None:
     """Stop unless ``output`` is free: missing, empty, or an earlier average and nothing else.
 
@@ -150,31 +166,29 @@ def _plan(
 ) -> Plan:
     if sum(weight for _, weight in members) != 1 or any(weight < 0 for _, weight in members):
         raise ValueError("the weights of an average are not negative and sum to 1")
-    for source, _ in members:
-        if source.path.resolve() == output.resolve():
-            raise UserError(
-                f"the output {output} is one of the inputs", mend="choose another output with -o"
-            )
+    check_no_input([source for source, _ in members], output)
     contributing = tuple(Member(source, weight) for source, weight in members if weight > 0)
     return Plan(contributing, output, recipe, storage, allow)
 
 
-def _write(plan: Plan, merge: Merge, ranked_by: str | None, progress: Progress) -> None:
-    unknown = dict.fromkeys((member.source for member in plan.members), UNKNOWN_SHA256)
+def average_metadata(plan: Plan, digests: Mapping[Source, str]) -> dict[str, str]:
+    """What the header of the average says; ``digests`` are the members' ``weights_sha256``."""
+    return {
+        "format": "pt",
+        "mbrelease_version": __version__,
+        "mbrelease_recipe": plan.recipe,
+        "mbrelease_parents": canonical_json(plan.parents(digests)),
+    }
 
-    def metadata(digests: Mapping[Source, str]) -> dict[str, str]:
-        return {
-            "format": "pt",
-            "mbrelease_version": __version__,
-            "mbrelease_recipe": plan.recipe,
-            "mbrelease_parents": canonical_json(plan.parents(digests)),
-        }
+
+def _write(plan: Plan, merge: Merge, chosen_by: Mapping[str, Any], progress: Progress) -> None:
+    unknown = dict.fromkeys((member.source for member in plan.members), UNKNOWN_SHA256)
 
     def digests() -> dict[Source, str]:
         return {member.source: member.source.weights_sha256 for member in plan.members}
 
     def record(files: Mapping[str, str]) -> dict[str, Any]:
-        return {RECORD_FILE: _record(plan, digests(), ranked_by, files)}
+        return {RECORD_FILE: _record(plan, digests(), chosen_by, files)}
 
     write_model(
         by_content(plan.members),
@@ -182,8 +196,8 @@ def _write(plan: Plan, merge: Merge, ranked_by: str | None, progress: Progress) 
         plan.last,
         plan.output,
         storage=plan.storage,
-        draft_metadata=metadata(unknown),
-        metadata=lambda: metadata(digests()),
+        draft_metadata=average_metadata(plan, unknown),
+        metadata=lambda: average_metadata(plan, digests()),
         record=record,
         progress=progress,
     )
@@ -200,12 +214,15 @@ def _decided(plan: Plan) -> dict[str, Any]:
 
 
 def _record(
-    plan: Plan, digests: Mapping[Source, str], ranked_by: str | None, files: Mapping[str, str]
+    plan: Plan,
+    digests: Mapping[Source, str],
+    chosen_by: Mapping[str, Any],
+    files: Mapping[str, str],
 ) -> dict[str, Any]:
     """What ``averaging.json`` says; names and steps help people, the hashes decide."""
     return {
         **_decided(plan),
-        "ranked_by": ranked_by,
+        **chosen_by,
         "mbrelease_version": __version__,
         "parents": plan.parents(digests),
         "members": [
