@@ -89,7 +89,8 @@ def write_model(
             write_json(folder / SHARD_INDEX, _index(files))
         for name, data in beside.items():
             write_bytes(folder / name, data)
-        names = sorted(entry.name for entry in folder.iterdir() if entry.name != RESUME)
+        index = [SHARD_INDEX] if len(files) > 1 else []
+        names = sorted([*(file.name for file in files), *index, *beside])
         digests = {name: file_sha256(folder / name) for name in names}
         for name, content in record(digests).items():
             write_json(folder / name, content)
