@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mbrelease.checkpoints.foreign import ForeignCheckpoint
-from mbrelease.checkpoints.safe_pickle import Opaque
+from mbrelease.checkpoints.safe_pickle import Opaque, printable
 from mbrelease.checkpoints.source import StoredTensor
 from mbrelease.checkpoints.tied import drop_tied
-from mbrelease.checkpoints.torch_file import UnreadableTensor, read_torch_file, as_weights
+from mbrelease.checkpoints.torch_file import UnreadableTensor, as_weights, read_torch_file
 from mbrelease.errors import UserError
 from mbrelease.files import read_json
 
@@ -53,10 +53,10 @@ def _tensors(folder: Path) -> dict[str, StoredTensor]:
     for shard in sorted(set(weight_map.values())):
         found = _state_dict(folder / shard)
         if twice := sorted(found.keys() & tensors.keys()):
-            raise UserError(f"{folder / shard}: '{twice[0]}' is in another shard, too")
+            raise UserError(f"{folder / shard}: '{printable(twice[0])}' is in another shard, too")
         tensors |= found
     if lost := sorted(weight_map.keys() - tensors.keys()):
-        raise UserError(f"{index} lists '{lost[0]}', which is in none of the shards")
+        raise UserError(f"{index} lists '{printable(lost[0])}', which is in none of the shards")
     return tensors
 
 
@@ -69,7 +69,8 @@ def _weight_map(index: Path) -> Mapping[str, str]:
     shards = sorted(set(map(str, weight_map.values())))
     missing = [s for s in shards if s != Path(s).name or not (index.parent / s).is_file()]
     if missing:
-        raise UserError(f"{index} lists {', '.join(missing)}, which is missing from {index.parent}")
+        names = printable(", ".join(missing))
+        raise UserError(f"{index} lists {names}, which is missing from {index.parent}")
     return {name: str(shard) for name, shard in weight_map.items()}
 
 

@@ -301,7 +301,7 @@ class _Machine:
         if isinstance(target, list):
             target.extend(items)
         elif not isinstance(target, Opaque):
-            raise _Fault(f"items for a {type(target).__name__}")
+            raise _Fault(f"it sets items of a value of type {type(target).__name__}")
 
     def op_setitem(self) -> None:
         value, key = self._stack.pop(), self._stack.pop()
@@ -315,12 +315,12 @@ class _Machine:
         if isinstance(target, dict):
             target.update(zip(items[::2], items[1::2], strict=True))
         elif not isinstance(target, Opaque):
-            raise _Fault(f"items for a {type(target).__name__}")
+            raise _Fault(f"it sets items of a value of type {type(target).__name__}")
 
     def op_additems(self) -> None:
         self._down_to_mark()
         if not isinstance(self._stack[-1], Opaque):
-            raise _Fault("items for what is no set")
+            raise _Fault("it adds items to what is no set")
 
     # Names, and what is made of them
 
@@ -352,7 +352,7 @@ class _Machine:
     def _call(self, arguments: Any, keywords: Any) -> None:
         function = self._stack.pop()
         if not isinstance(function, Opaque) or not isinstance(arguments, tuple):
-            raise _Fault(f"it calls a {type(function).__name__}")
+            raise _Fault(f"it calls a value of type {type(function).__name__}")
         if (function.module, function.name) == ("_codecs", "encode"):
             self._stack.append(self._encoded(*arguments))
         elif known := self._known.get((function.module, function.name)):

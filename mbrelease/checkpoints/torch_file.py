@@ -97,7 +97,7 @@ def as_weights(state: Mapping[Any, Any], place: Path) -> dict[str, StoredTensor]
                 mend="save it as a plain tensor: .contiguous(), .to_dense() or .dequantize()",
             )
         if not isinstance(value, StoredTensor):
-            what = str(value) if isinstance(value, Opaque) else f"a {type(value).__name__}"
+            what = str(value) if isinstance(value, Opaque) else f"of type {type(value).__name__}"
             raise UserError(
                 f"{place}: '{printable(name)}' is {what}, not a tensor",
                 mend="save model.state_dict() alone",

@@ -84,6 +84,9 @@ class TorchZip:
         by_name = {member.filename: member for member in members}
         if len(by_name) != len(members):
             raise self.damaged("a name occurs twice in its directory")
+        # zipfile looks for the last zip in the file; torch for one that is the file.
+        if members and min(member.header_offset for member in members) != 0:
+            raise self.damaged("its first member is not at its start")
         return by_name
 
     def _no_zip(self, error: Exception) -> UserError:
