@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,13 @@ from mbrelease.files import read_json, sha256_bytes, unreadable
 SINGLE_FILE = "model.safetensors"
 SHARD_INDEX = "model.safetensors.index.json"
 STEP_FOLDER = re.compile(r"^checkpoint-(\d+)$")
+CONVERTIBLE = (
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    ".metadata",
+    "pytorch_model_fsdp_0/.metadata",
+)
+"""Which files tell of weights in a format that ``average`` and ``convert`` read, and others not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +89,37 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises:
         UserError: no such folder, no config.json, no safetensors, or a listed shard is missing.
     """
+    if mend := how_to_convert(path):
+        raise UserError(f"{path} holds weights, but no safetensors", mend=mend)
     if not path.is_dir():
         raise UserError(f"{path} is not a folder", mend="give the folder of a checkpoint")
     if not (path / "config.json").is_file():
         raise UserError(
             f"no config.json in {path}", mend="give a folder with config.json and model.safetensors"
         )
-    return Checkpoint(path=path, step=_step(path), weight_files=_weight_files(path))
+    return Checkpoint(path=path, step=step_of(path), weight_files=_weight_files(path))
 
 
-def _step(path: Path) -> int | None:
+def how_to_convert(path: Path) -> str | None:
+    """The mend where ``path`` is a checkpoint in another format than safetensors."""
+    if path.is_dir():
+        is_foreign = not has_safetensors(path) and has_file(path, CONVERTIBLE)
+    else:
+        is_foreign = path.is_file() and path.suffix == ".pt"
+    return f"mbrelease convert {path} -o FOLDER" if is_foreign else None
+
+
+def has_safetensors(folder: Path) -> bool:
+    """Whether there are the weights of a model in safetensors, in one file or with an index."""
+    return has_file(folder, (SINGLE_FILE, SHARD_INDEX))
+
+
+def has_file(folder: Path, names: Iterable[str]) -> bool:
+    """Whether one of ``names`` is a file in ``folder``."""
+    return any((folder / name).is_file() for name in names)
+
+
+def step_of(path: Path) -> int | None:
     """The step in the folder's own name; of a link such as ``latest``, in that of its target."""
     for name in (own_name(path), path.resolve().name):
         if match := STEP_FOLDER.match(name):
