@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mbrelease import __version__
 from mbrelease.averaging.compatibility import Merge, check_compatible
 from mbrelease.averaging.engine import Member
 from mbrelease.averaging.fingerprint import by_content
+from mbrelease.averaging.recipes.recipe import LARGEST_DENOMINATOR
 from mbrelease.averaging.write_model import Storage, check_storage, model_files, write_model
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.source import Source
@@ -166,6 +168,8 @@ def _plan(
 ) -> Plan:
     if sum(weight for _, weight in members) != 1 or any(weight < 0 for _, weight in members):
         raise ValueError("the weights of an average are not negative and sum to 1")
+    if lcm(*(weight.denominator for _, weight in members)) > LARGEST_DENOMINATOR:
+        raise ValueError("weights this fine have no exact sums; see recipes.recipe.round_weights")
     check_no_input([source for source, _ in members], output)
     contributing = tuple(Member(source, weight) for source, weight in members if weight > 0)
     return Plan(contributing, output, recipe, storage, allow)
