@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,7 @@ from mbrelease.errors import UserError
 from mbrelease.evaluation.candidates import run_checkpoints
 from mbrelease.evaluation.metric_names import lower_is_better
 from mbrelease.registry.project import Project
+from mbrelease.selection.greedy import searched_members, values_in_evidence
 from mbrelease.selection.measurements import read_measurements
 
 Members = list[tuple[Checkpoint, Fraction]]
@@ -44,12 +46,7 @@ def candidate_sources(project: Project, variant: str) -> list[CandidateSource]:
         folder = average_folder(project, variant, recipe)
         average = find_average(members, folder, recipe=recipe)
         if average is None:
-            policy = project.policy(variant)
-            raise UserError(
-                f"the average {recipe} of '{variant}' is not built, or not from these checkpoints",
-                mend=f"mbrelease average {variant} --recipe {recipe} "
-                f"--score-by {policy.primary} -o {folder}",
-            )
+            raise _not_built(project, variant, recipe)
         weights = {checkpoint.name: weight for checkpoint, weight in members if weight}
         sources.append(CandidateSource(recipe, "average", average, recipe, weights))
     return sources
@@ -58,13 +55,17 @@ def candidate_sources(project: Project, variant: str) -> list[CandidateSource]:
 def average_members(project: Project, variant: str, recipe_text: str) -> Members:
     """Each checkpoint of the run and its weight in the average, in step order.
 
-    What is best is decided by the policy's primary metric on dev.
+    What is best is decided by the policy's primary metric on dev. What a search found is read from
+    the average that it led to.
 
     Raises:
-        UserError: no such recipe, too few checkpoints, or a score it needs is not measured.
+        UserError: no such recipe, too few checkpoints, a score it needs is not measured, or a
+            search has not been made, or not among what the evidence says now.
     """
     recipe = parse_recipe(recipe_text)
     checkpoints = run_checkpoints(project, variant)
+    if recipe.searches:
+        return _found_members(project, variant, recipe_text, checkpoints)
     scores: list[float | None] = [None] * len(checkpoints)
     if recipe.needs_scores:
         primary = project.policy(variant).primary
@@ -76,6 +77,26 @@ def average_members(project: Project, variant: str, recipe_text: str) -> Members
         for checkpoint, score in zip(checkpoints, scores, strict=True)
     ]
     return list(zip(checkpoints, recipe.weights(inputs), strict=True))
+
+
+def _found_members(
+    project: Project, variant: str, recipe: str, checkpoints: Sequence[Checkpoint]
+) -> Members:
+    primary, tasks = project.policy(variant).primary, project.suite(variant)
+    values = [values_in_evidence(project, one, primary, tasks) for one in checkpoints]
+    folder = average_folder(project, variant, recipe)
+    members = searched_members(folder, checkpoints, primary, values)
+    if members is None:
+        raise _not_built(project, variant, recipe)
+    return members
+
+
+def _not_built(project: Project, variant: str, recipe: str) -> UserError:
+    primary, folder = project.policy(variant).primary, average_folder(project, variant, recipe)
+    return UserError(
+        f"the average {recipe} of '{variant}' is not built, or not from these checkpoints",
+        mend=f"mbrelease average {variant} --recipe {recipe} --score-by {primary} -o {folder}",
+    )
 
 
 def average_folder(project: Project, variant: str, recipe: str) -> Path:
