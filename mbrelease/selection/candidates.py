@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -101,4 +102,5 @@ def _not_built(project: Project, variant: str, recipe: str) -> UserError:
 
 def average_folder(project: Project, variant: str, recipe: str) -> Path:
     """Where an average that is a candidate lies: ``averages/<variant>/best-3+last``."""
-    return project.averages / variant / recipe.replace(":", "-")
+    # A weight may be written 1/3, and a third party's recipe hold anything.
+    return project.averages / variant / re.sub(r"[^A-Za-z0-9.,+-]", "-", recipe)

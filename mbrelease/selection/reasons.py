@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mbrelease.averaging.recipes import parse_recipe
 from mbrelease.evaluation.metric_names import lower_is_better, shown
 from mbrelease.registry.schema import Policy
 from mbrelease.selection.decision import Candidate, Measurement
@@ -105,7 +106,7 @@ def _best_single(policy: Policy, eligible: Sequence[Candidate], chosen: Candidat
         return []
     sign = -1 if lower_is_better(policy.primary) else 1
     best = max(singles, key=lambda candidate: sign * candidate.value(policy.primary))
-    ranked = "best" in (chosen.recipe or "")
+    ranked = chosen.recipe is not None and parse_recipe(chosen.recipe).needs_scores
     by = f" ('best' is by {policy.primary}, on the very split that chose)" if ranked else ""
     return [
         f"It averages {', '.join(chosen.members)}{by}; the best single checkpoint, {best.name}, "
