@@ -1,5 +1,6 @@
 """The output folder: whole or not at all, never over something else, loadable anywhere."""
 
+import json
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from mbrelease.averaging.average import average_checkpoints, find_average
 from mbrelease.averaging.recipes import RecipeInput, parse_recipe
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.checkpoints.discover import discover
+from mbrelease.cli.main import main
 from mbrelease.errors import UserError
 
 SHARED_RUN = Path(__file__).parents[2].parent / "shared" / "runs" / "dapt"
@@ -150,10 +152,14 @@ def test_the_average_loads_in_transformers(tmp_path):
 
 
 @pytest.mark.skipif(not SHARED_RUN.exists(), reason="needs the shared run")
-@pytest.mark.parametrize("text", ["uniform", "last:3", "best:3", "best:3+last"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "uniform", "weights:0,0,0,0,0,0,0,0,1,2,1/2,0.5", "last:3", "best:3", "best:3+last",
+        "ema:0.9", "wma", "wsm:linear", "wsm:cosine", "wsm:1-sqrt",
+    ],
+)  # fmt: skip
 def test_averages_of_the_real_run_load(tmp_path, text):
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
     found = discover(SHARED_RUN)
     losses = [checkpoint.trainer_state.eval_loss for checkpoint in found]
     candidates = [
@@ -163,8 +169,37 @@ def test_averages_of_the_real_run_load(tmp_path, text):
     weights = parse_recipe(text).weights(candidates)
     output = tmp_path / "out"
     average_checkpoints(list(zip(found, weights, strict=True)), output, recipe=text)
-    model = transformers.AutoModelForMaskedLM.from_pretrained(output)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(output)
+    assert_loads(output)
+
+
+@pytest.mark.skipif(not SHARED_RUN.exists(), reason="needs the shared run")
+def test_a_soup_of_the_real_run_loads(tmp_path, monkeypatch, capsys):
+    lines = (SHARED_RUN.parents[1] / "data" / "science-dev.jsonl").read_text().splitlines()
+    (tmp_path / "dev.jsonl").write_text("\n".join(lines[:40]) + "\n")
+    (tmp_path / "registry.yaml").write_text(
+        "version: 1\nfamily: Test\nsuites:\n  dev:\n"
+        "    - {name: titles, type: retrieval, data: {dev: dev.jsonl}, max_length: 64}\n"
+        "variants: {}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    paths = [str(SHARED_RUN / f"checkpoint-{step}") for step in (800, 1000, 1200)]
+    call = ["average", *paths, "-o", "out", "--recipe", "greedy", "--score-by", "titles/mrr"]
+    assert main([*call, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert sum(Fraction(member["weight"]) for member in answer["members"]) == 1
+    record = json.loads((tmp_path / "out" / "averaging.json").read_text())
+    assert len(record["search"]["candidates"]) == 3
+    assert_loads(tmp_path / "out")
+
+
+def assert_loads(folder):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    model, info = transformers.AutoModelForMaskedLM.from_pretrained(
+        folder, output_loading_info=True
+    )
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():
         logits = model(**tokenizer("a library for [MASK] data", return_tensors="pt")).logits
     assert torch.isfinite(logits).all()

@@ -2,7 +2,7 @@
 
 import json
 import os
-import random
+import shlex
 import subprocess
 import sys
 from fractions import Fraction
@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mbrelease.averaging.average import average_checkpoints
+from mbrelease.averaging.compatibility import SHOWN_DIFFERENCES
 from mbrelease.averaging.engine import Member, Work, write_tensors
+from mbrelease.averaging.recipes import RecipeInput, parse_recipe
 from mbrelease.averaging.tiles import plan_files
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.checkpoints.safetensors_header import read_header
@@ -102,11 +104,22 @@ def test_copies_of_one_model_give_that_model_bit_for_bit(make_checkpoint, tmp_pa
         assert result.tobytes() == array.tobytes(), name
 
 
-def test_weights_with_a_huge_denominator_keep_copies_exact(make_checkpoint, tmp_path):
+def test_weights_too_fine_for_exact_sums_are_refused(make_checkpoint, tmp_path):
+    """Recipes round them; a caller of the library is told."""
+    folders = [make_checkpoint(n, {"w": normal(50)}) for n in range(1, 4)]
+    weights = f"{10**20 - 3}/{10**21} 3/{10**21} 9/10"
+    with pytest.raises(ValueError, match="exact sums"):
+        average_checkpoints(shares(folders, weights), tmp_path / "out", recipe="test")
+
+
+@pytest.mark.parametrize("recipe", ["ema:0.9", "wsm:cosine", "weights:0.123456789,1/3,0.001"])
+def test_copies_stay_whatever_the_weights(make_checkpoint, tmp_path, recipe):
     model = {"w": normal(5000), "d": normal(50, dtype="float64")}
     folders = [make_checkpoint(n, model) for n in range(1, 4)]
-    weights = f"{10**20 - 3}/{10**21} 3/{10**21} 9/10"
-    average_checkpoints(shares(folders, weights), tmp_path / "out", recipe="test")
+    candidates = [RecipeInput(folder.name, None, None) for folder in folders]
+    weights = parse_recipe(recipe).weights(candidates)
+    members = [(open_checkpoint(f), w) for f, w in zip(folders, weights, strict=True)]
+    average_checkpoints(members, tmp_path / "out", recipe=recipe)
     assert tensor(tmp_path / "out", "w", "<f4").tobytes() == model["w"].tobytes()
     assert tensor(tmp_path / "out", "d", "<f8").tobytes() == model["d"].tobytes()
 
@@ -297,26 +310,83 @@ def test_an_input_cut_short_while_it_is_read_leaves_no_output(make_checkpoint, t
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["run"]
 
 
-def test_mutated_files_never_crash_and_never_leave_half_an_output(make_checkpoint, tmp_path):
-    good = make_checkpoint(1, {"a": normal(20), "ids": np.arange(4)})
+HEADER_EDITS = st.sampled_from(
+    [
+        (b'"F32"', b'"F33"'), (b'"F32"', b'"F16"'), (b'"I64"', b'"I32"'), (b'"ids"', b'"a"'),
+        (b"[20]", b"[21]"), (b"[20]", b"[-20]"), (b"[20]", b"[2e1]"), (b"[20]", b"[[20]]"),
+        (b"[20]", b"[4,5]"), (b"[0,80]", b"[0,81]"), (b"[80,112]", b"[40,72]"),
+        (b"[80,112]", b"[84,116]"), (b"[0,80]", b"[80,0]"), (b"[0,80]", b"[0,99999999999]"),
+        (b'"data_offsets"', b'"data_offset"'), (b"{", b"["), (b"}", b""), (b'"dtype"', b'"shape"'),
+        (b"[20]", b"[9223372036854775807,2]"), (b'"a"', b'"__metadata__"'), (b'"a"', b'"\\ud800"'),
+    ]
+)  # fmt: skip
+MUTATIONS = st.one_of(
+    st.tuples(st.just("edit"), HEADER_EDITS, st.booleans()),
+    st.tuples(
+        st.just("bytes"),
+        st.lists(st.tuples(st.integers(0, 260), st.integers(0, 255)), min_size=1, max_size=4),
+    ),
+    st.tuples(st.just("cut"), st.integers(0, 260)),
+    st.tuples(st.just("length"), st.integers(0, 2**64 - 1)),
+    st.tuples(st.just("append"), st.binary(min_size=1, max_size=40)),
+)
+
+
+def mutated(whole: bytes, mutation: tuple) -> bytes:
+    """A safetensors file with something wrong in it, or nothing that matters."""
+    kind, what = mutation[0], mutation[1]
+    if kind == "cut":
+        return whole[:what]
+    if kind == "append":
+        return whole + what
+    if kind == "length":
+        return what.to_bytes(8, "little") + whole[8:]
+    if kind == "edit":
+        length = int.from_bytes(whole[:8], "little")
+        header = whole[8 : 8 + length].replace(b" ", b"").replace(*what, 1)
+        data = whole[8 + length :]
+        return len(header).to_bytes(8, "little") + header + (data if mutation[2] else data[:-1])
+    data = bytearray(whole)
+    for position, value in what:
+        data[position % len(data)] = value
+    return bytes(data)
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(mutation=MUTATIONS)
+def test_mutated_files_never_crash_and_never_leave_half_an_output(
+    tmp_path_factory, make_checkpoint, mutation
+):
+    root = f"run-{tmp_path_factory.mktemp('x').name}"
+    tensors = {"a": np.arange(20, dtype="float32"), "ids": np.arange(4)}
+    good, bad = (make_checkpoint(n, tensors, root=root) for n in (1, 2))
+    file = bad / "model.safetensors"
+    file.write_bytes(mutated(file.read_bytes(), mutation))
+    output = good.parent / "out"
+    try:
+        average_checkpoints(shares([good, bad]), output, recipe="test")
+    except UserError as error:
+        assert str(error).count("\n") <= SHOWN_DIFFERENCES + 2
+        assert not output.exists()
+        assert sorted(entry.name for entry in good.parent.iterdir()) == [good.name, bad.name]
+    else:
+        result = read_header(output / "model.safetensors")
+        assert result.tensors.keys() == tensors.keys()
+
+
+def test_most_mutations_are_refused(make_checkpoint, tmp_path):
+    """The one above would pass if nothing were ever wrong."""
+    good = make_checkpoint(1, {"a": np.arange(20, dtype="float32"), "ids": np.arange(4)})
     whole = (good / "model.safetensors").read_bytes()
-    rng = random.Random(0)
-    refused = 0
-    for number in range(200):
-        data = bytearray(whole)
-        for _ in range(rng.randint(1, 4)):
-            data[rng.randrange(120 if rng.random() < 0.8 else len(data))] = rng.randrange(256)
-        bad = make_checkpoint(number + 2, {"a": normal(20), "ids": np.arange(4)}, root="bad")
-        (bad / "model.safetensors").write_bytes(bytes(data))
-        output = tmp_path / "out" / str(number)
-        try:
-            average_checkpoints(shares([good, bad]), output, recipe="test")
-        except UserError:
-            refused += 1
-            assert not output.exists()
-        else:
-            read_header(output / "model.safetensors")
-    assert refused > 100
+    bad = make_checkpoint(2, {"a": np.arange(20, dtype="float32"), "ids": np.arange(4)})
+    for mutation in [("cut", 100), ("append", b"x"), ("length", 10**9), ("length", 3)]:
+        (bad / "model.safetensors").write_bytes(mutated(whole, mutation))
+        with pytest.raises(UserError, match="not a whole safetensors file"):
+            average_checkpoints(shares([good, bad]), tmp_path / "out", recipe="test")
 
 
 def test_a_disk_without_room_leaves_no_output(make_checkpoint, tmp_path):
@@ -358,3 +428,37 @@ def test_memory_stays_small(make_checkpoint, tmp_path):
     code, peak_kb, torch = done.stderr.split()[-3:]
     assert (code, torch) == ("0", "False")
     assert int(peak_kb) < 100_000
+
+
+IN_A_SMALL_DISK = "mount -t tmpfs -o size={size} none {folder} && exec {python} -c {script} {rest}"
+WITHOUT_LOOKING = (
+    "import mbrelease.averaging.write_model as m; m._check_space = lambda *_: None; "
+    "import sys; from mbrelease.cli.main import main; sys.exit(main(sys.argv[1:]))"
+)
+LOOKING = "import sys; from mbrelease.cli.main import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [(LOOKING, "is too full: 2 MB are needed"), (WITHOUT_LOOKING, "the disk is full")],
+    ids=["seen before", "met half-way"],
+)
+def test_a_full_disk_is_one_clear_line(make_checkpoint, tmp_path, script, said):
+    """A real one of 1 MB; looked at before, and met half-way when something else filled it."""
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    folders = [make_checkpoint(n, {"w": normal(500_000)}) for n in (1, 2)]
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = IN_A_SMALL_DISK.format(
+        size="1m", folder=disk, python=sys.executable, script=shlex.quote(script),
+        rest=shlex.join(["average", *map(str, folders), "-o", str(disk / "out")]),
+    )  # fmt: skip
+    listing = f"; code=$?; ls -A {disk}; exit $code"
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", f"({command}){listing}"], capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") <= 2
+    assert done.stdout == "", "something was left behind"
