@@ -29,23 +29,3 @@ def make_checkpoint() -> Callable[..., Path]:
         return folder
 
     return make
-
-
-@pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model that FLEXBERT in composer_states.py describes, with its tokenizer. Do not write."""
-    from tests.conftest import thetas, write_model, write_tokenizer
-
-    folder = tmp_path_factory.mktemp("tiny") / "model"
-    folder.mkdir()
-    write_model(folder, num_hidden_layers=4, rope_parameters=thetas(20000.0, 5000.0))
-    write_tokenizer(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tiny_folder: Path) -> Any:
-    """That model. Do not change."""
-    from transformers import ModernBertForMaskedLM
-
-    return ModernBertForMaskedLM.from_pretrained(tiny_folder)
