@@ -27,7 +27,7 @@ from mbrelease.evaluation.evidence import EvidenceRecord, read_records
 from mbrelease.evaluation.measure import task_sha256
 from mbrelease.evaluation.metric_names import lower_is_better, metric_key
 from mbrelease.registry.project import Project
-from mbrelease.registry.schema import AnyTask
+from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.decision import Decision
 
 

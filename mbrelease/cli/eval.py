@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mbrelease.evaluation.evidence import EvidenceRecord
     from mbrelease.evaluation.measure import Job
     from mbrelease.registry.project import Project
-    from mbrelease.registry.schema import AnyTask, Variant
+    from mbrelease.registry.schema import Variant
+    from mbrelease.registry.tasks import AnyTask
 
 
 @click.command("eval")

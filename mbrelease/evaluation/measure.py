@@ -21,7 +21,7 @@ from mbrelease.evaluation.tasks import TASKS
 from mbrelease.evaluation.tasks.outcome import Outcome
 from mbrelease.files import sha256_json
 from mbrelease.progress import SILENT, Progress
-from mbrelease.registry.schema import AnyTask
+from mbrelease.registry.tasks import AnyTask
 
 # Packages whose version can change a number in the last digits.
 SOFTWARE = ("torch", "transformers", "tokenizers", "scikit-learn", "numpy")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbrelease.errors import UserError, did_you_mean
-from mbrelease.registry.schema import AnyTask, Policy, Registry, Variant
+from mbrelease.registry.schema import Policy, Registry, Variant
+from mbrelease.registry.tasks import AnyTask
 
 REGISTRY_NAME = "registry.yaml"
 

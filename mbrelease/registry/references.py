@@ -15,7 +15,7 @@ from mbrelease.errors import did_you_mean
 from mbrelease.registry.document import Document, Node
 from mbrelease.registry.lineage import cycles
 from mbrelease.registry.mistakes import Mistake
-from mbrelease.registry.schema import AnyTask, ClassificationTask
+from mbrelease.registry.tasks import AnyTask, ClassificationTask
 
 Path = tuple[str | int, ...]
 

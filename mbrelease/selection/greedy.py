@@ -38,7 +38,7 @@ from mbrelease.evaluation.metric_names import lower_is_better, metric_key, shown
 from mbrelease.files import read_json, unwritable
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.project import Project
-from mbrelease.registry.schema import AnyTask
+from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.measurements import SELECTION_SPLIT, split_sha256
 
 RECIPE = "greedy"

@@ -13,7 +13,7 @@ from mbrelease.evaluation.evidence import EvidenceRecord
 from mbrelease.evaluation.measure import split_files, task_sha256
 from mbrelease.evaluation.metric_names import split_metric
 from mbrelease.registry.project import Project
-from mbrelease.registry.schema import AnyTask
+from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.decision import Measurement
 
 SELECTION_SPLIT = "dev"

@@ -10,7 +10,7 @@ from mbrelease.evaluation.comparable import comparable_records
 from mbrelease.evaluation.measure import task_sha256
 from mbrelease.evaluation.metric_names import split_metric
 from mbrelease.registry.project import Project
-from mbrelease.registry.schema import AnyTask
+from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.measurements import SELECTION_SPLIT, split_sha256
 
 

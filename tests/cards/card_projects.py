@@ -12,7 +12,7 @@ from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, write_reco
 from mbrelease.evaluation.measure import task_sha256
 from mbrelease.files import sha256_json
 from mbrelease.registry.project import Project
-from mbrelease.registry.schema import AnyTask
+from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.decision import (
     Candidate,
     Decision,

@@ -14,7 +14,7 @@ from mbrelease.evaluation.evidence import read_examples, read_records
 from mbrelease.evaluation.measure import plan_jobs, run_jobs, stored
 from mbrelease.progress import Silent
 from mbrelease.registry.load import load_project
-from mbrelease.registry.schema import ClassificationTask, MlmTask, RetrievalTask, SplitFiles
+from mbrelease.registry.tasks import ClassificationTask, MlmTask, RetrievalTask, SplitFiles
 
 DATA = SplitFiles(train="data.jsonl", dev="data.jsonl")
 TASKS = [

@@ -19,7 +19,7 @@ from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.metrics import Floats, classification_metrics
 from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
 from mbrelease.progress import SILENT, Progress
-from mbrelease.registry.schema import ClassificationTask
+from mbrelease.registry.tasks import ClassificationTask
 
 CODE_VERSION = 1
 TRAIN_SHARE = 0.8

@@ -20,7 +20,7 @@ from mbrelease.evaluation.encoder import Encoder, Tokens
 from mbrelease.evaluation.metrics import mlm_metrics
 from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
 from mbrelease.progress import SILENT, Progress
-from mbrelease.registry.schema import MlmTask
+from mbrelease.registry.tasks import MlmTask
 
 CODE_VERSION = 2
 

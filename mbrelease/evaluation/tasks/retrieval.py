@@ -12,7 +12,7 @@ from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.metrics import retrieval_metrics
 from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
 from mbrelease.progress import SILENT, Progress
-from mbrelease.registry.schema import RetrievalTask
+from mbrelease.registry.tasks import RetrievalTask
 
 CODE_VERSION = 1
 QUERIES_A_BLOCK = 1024
