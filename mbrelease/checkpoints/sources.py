@@ -15,18 +15,18 @@ from mbrelease.checkpoints.checkpoint import (
     open_checkpoint,
     step_of,
 )
+from mbrelease.checkpoints.composer import open_composer
+from mbrelease.checkpoints.dcp import FSDP_FOLDER, open_dcp
+from mbrelease.checkpoints.dcp_metadata import METADATA_FILE
 from mbrelease.checkpoints.discover import COMPOSER_SAVE, composer_saves, in_order, step_folders
 from mbrelease.checkpoints.hub_source import SCHEME, open_hub, parse_hub_id
 from mbrelease.checkpoints.pytorch_bin import BIN_FILE, BIN_INDEX, open_bin
 from mbrelease.checkpoints.source import Source
 from mbrelease.errors import UserError
 
-DCP_METADATA = ".metadata"
 ZERO_SCRIPT = "zero_to_fp32.py"
-FSDP_FOLDER = "pytorch_model_fsdp_0"
-"""Where accelerate puts the shards of a model that FSDP saved with SHARDED_STATE_DICT."""
 
-_WEIGHTS = (SINGLE_FILE, SHARD_INDEX, BIN_FILE, BIN_INDEX, DCP_METADATA)
+_WEIGHTS = (SINGLE_FILE, SHARD_INDEX, BIN_FILE, BIN_INDEX, METADATA_FILE)
 _RANK_FILE = re.compile(r"(.*rank)(\d+)\.pt")
 _TRAINER_STATE = re.compile(
     r"(optimizer|scheduler|scaler)\.(pt|bin)|training_args\.bin|rng_state.*|trainer_state\.json"
@@ -90,10 +90,10 @@ def _open_folder(path: Path) -> Source:
         return open_checkpoint(path)
     if has_file(path, (BIN_FILE, BIN_INDEX)):
         return open_bin(path, step_of(path))
-    if has_file(path, (DCP_METADATA,)):
-        return _open_dcp(path)
-    if (path / FSDP_FOLDER / DCP_METADATA).is_file():
-        return _open_dcp(path / FSDP_FOLDER)
+    if has_file(path, (METADATA_FILE,)):
+        return open_dcp(path)
+    if (path / FSDP_FOLDER / METADATA_FILE).is_file():
+        return open_dcp(path / FSDP_FOLDER)
     if inside := [folder for _step, folder in step_folders(path)] or composer_saves(path):
         raise UserError(
             f"{path} holds {len(inside)} checkpoints", mend=f"give one of them: {inside[-1]}"
@@ -115,12 +115,6 @@ def _no_weights(folder: Path) -> UserError:
     return UserError(f"no weights in {folder}", mend=_WHAT_TO_GIVE)
 
 
-def _open_dcp(folder: Path) -> Source:
-    from mbrelease.checkpoints.dcp import open_dcp
-
-    return open_dcp(folder)
-
-
 def _open_file(path: Path) -> Source:
     if _TRAINER_STATE.fullmatch(path.name):
         raise UserError(f"{path} is the trainer's own state, not weights", mend=_WHAT_TO_GIVE)
@@ -133,15 +127,13 @@ def _open_file(path: Path) -> Source:
         )
     if path.name in (SINGLE_FILE, BIN_FILE):
         return _open_folder(path.parent)
-    if path.suffix in (".safetensors", ".bin", ".distcp", ".json") or path.name == DCP_METADATA:
+    if path.suffix in (".safetensors", ".bin", ".distcp", ".json") or path.name == METADATA_FILE:
         raise UserError(f"{path} is a part of a checkpoint", mend=f"give its folder: {path.parent}")
     raise UserError(f"{path} is no checkpoint", mend=_WHAT_TO_GIVE)
 
 
 def _open_composer(path: Path) -> Source:
     """Open a file of weights; ``latest-rank0.pt`` is a link to one."""
-    from mbrelease.checkpoints.composer import open_composer
-
     real = path.resolve()
     if match := _RANK_FILE.fullmatch(real.name):
         ranks = sorted(p.name for p in real.parent.iterdir() if _is_other_rank(p.name, match[1]))
