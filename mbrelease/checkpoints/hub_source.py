@@ -36,6 +36,8 @@ _REPO = r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*"
 _HUB_ID = re.compile(rf"(?:hf://)?(?P<repo>{_REPO})@(?P<revision>.*)|hf://(?P<bare>{_REPO})")
 _STEP = re.compile(r"(?:^|[/_-])(?:step|checkpoint)[_-]?(\d+)(?=$|[/_-])")
 _SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
+_NOT_PARSED = LookupError | ValueError | TypeError | AttributeError | AssertionError
+"""What the client raises over an answer that is not a Hub's."""
 _AGAIN = "run the same command again; what has arrived is not fetched twice"
 
 
@@ -331,7 +333,7 @@ def _sentence(error: BaseException, wanted: HubId, where: str) -> UserError | No
         return CheckFailed(f"{where} did not answer in time for {wanted}", mend=_AGAIN)
     if isinstance(error, httpx2.HTTPError | XetDownloadError):
         return CheckFailed(f"the connection to {where} broke while fetching {wanted}", mend=_AGAIN)
-    if isinstance(error, FileMetadataError | LookupError | ValueError):
+    if isinstance(error, FileMetadataError | _NOT_PARSED):
         return CheckFailed(f"{where} answered what no Hub answers", mend="is HF_ENDPOINT right?")
     if isinstance(error, OSError | RuntimeError):
         why = error.strerror if isinstance(error, OSError) else None

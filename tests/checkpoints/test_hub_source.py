@@ -6,7 +6,9 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,17 +43,21 @@ def url(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@contextmanager
+def hooked(hook: Callable[[Any], None]) -> Iterator[None]:
+    """The client calls ``hook`` with each request before it is sent."""
+    hooks = get_session().event_hooks
+    get_session().event_hooks = {**hooks, "request": [*hooks["request"], hook]}
+    yield
+    get_session().event_hooks = hooks
+
+
 @pytest.fixture
 def asked() -> Iterator[list[str]]:
     """``METHOD /path`` of each request that the client makes."""
     log: list[str] = []
-    hooks = get_session().event_hooks
-    get_session().event_hooks = {
-        **hooks,
-        "request": [*hooks["request"], lambda r: log.append(f"{r.method} {r.url.path}")],
-    }
-    yield log
-    get_session().event_hooks = hooks
+    with hooked(lambda request: log.append(f"{request.method} {request.url.path}")):
+        yield log
 
 
 Publish = Callable[..., str]
@@ -214,6 +220,18 @@ def test_short_commits_and_tags(url, publish, model):
         assert open_hub(HubId(MAIN.repo_id, revision), url).revision == commit
 
 
+def test_short_commits_are_found_where_the_hub_knows_full_ones_alone(url, publish, model):
+    commit = publish(model)
+
+    def forget_short_ones(request: Any) -> None:
+        request.url = request.url.copy_with(
+            path=request.url.path.replace(f"/revision/{commit[:7]}", "/revision/unknown")
+        )
+
+    with hooked(forget_short_ones):
+        assert open_hub(HubId(MAIN.repo_id, commit[:7]), url).revision == commit
+
+
 def as_bin(model: Path, tensors: object) -> Path:
     import torch
 
@@ -330,27 +348,34 @@ def test_an_endpoint_is_shown_without_its_password(url, publish, model):
         (418, None, "answered 418 for lab/tiny@main"),
     ],
 )
-def test_refusals_are_sentences(refusing_url, status, code, said):
+def test_refusals_are_sentences(answering_url, status, code, said):
     with pytest.raises(CheckFailed, match=said):
-        open_hub(MAIN, refusing_url(status, code))
+        open_hub(MAIN, answering_url(status, code))
+
+
+@pytest.mark.parametrize("body", ["<html>", "{}", "[]", "null", '{"id": "lab/tiny"}'])
+def test_a_server_that_is_no_hub_is_a_sentence(answering_url, body):
+    with pytest.raises(CheckFailed, match=r"answered what no Hub answers(.|\n)*HF_ENDPOINT"):
+        open_hub(MAIN, answering_url(200, None, body))
 
 
 @pytest.fixture
-def refusing_url() -> Iterator[Callable[[int, str | None], str]]:
-    """A server that refuses everything in one way; the rehearsal Hub gates nothing."""
+def answering_url() -> Iterator[Callable[..., str]]:
+    """A server that answers everything in one way; the rehearsal Hub gates nothing."""
     import threading
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
     servers: list[tuple[HTTPServer, threading.Thread]] = []
 
-    def start(status: int, code: str | None) -> str:
+    def start(status: int, code: str | None, body: str = "") -> str:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self.send_response(status)
                 if code:
                     self.send_header("X-Error-Code", code)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                self.wfile.write(body.encode())
 
             def log_message(self, *args: object) -> None:
                 pass
