@@ -233,6 +233,7 @@ def _record(
             {
                 "name": member.source.name,
                 "step": member.source.step,
+                **_origin(member.source),
                 "weight": str(member.weight),
                 "sha256": digests[member.source],
             }
@@ -240,6 +241,10 @@ def _record(
         ],
         "files": dict(files),
     }
+
+
+def _origin(source: Source) -> dict[str, str]:
+    return {} if source.hub_commit is None else {"hub_commit": source.hub_commit}
 
 
 def _read_record(output: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,15 +44,6 @@ def discover(path: Path, *, steps: Collection[int] | None = None) -> list[Checkp
             or "give a Trainer's output folder (with checkpoint-* inside) or a checkpoint",
         )
     return [open_checkpoint(folder) for step, folder in folders if steps is None or step in steps]
-
-
-def discover_all(paths: Iterable[Path]) -> list[Checkpoint]:
-    """The checkpoints in several folders: by step where each has one, else as given.
-
-    Raises:
-        UserError: a folder has none, or two names are the same folder.
-    """
-    return in_order([checkpoint for path in paths for checkpoint in discover(path)])
 
 
 def in_order(found: list[AnySource]) -> list[AnySource]:

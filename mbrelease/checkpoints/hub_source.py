@@ -67,6 +67,11 @@ class HubCheckpoint(Source):
     """The URL of the Hub."""
 
     @property
+    def hub_commit(self) -> str:
+        """The commit, 40 hex digits."""
+        return self.revision
+
+    @property
     def name(self) -> str:
         """Such as ``org/name@1a2b3c4``."""
         return str(HubId(self.repo_id, self.revision))

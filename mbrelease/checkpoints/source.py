@@ -112,6 +112,11 @@ class Source(ABC):
         """What people call it: the name of the folder or file, which may be a link's."""
         return own_name(self.path)
 
+    @property
+    def hub_commit(self) -> str | None:
+        """The full commit that a model of the Hub was read at."""
+        return None
+
     @functools.cached_property
     def tokenizer_sha256(self) -> str:
         """Sha256 of tokenizer.json.

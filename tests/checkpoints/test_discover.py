@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mbrelease.checkpoints.checkpoint import open_checkpoint
-from mbrelease.checkpoints.discover import discover, discover_all
+from mbrelease.checkpoints.discover import discover
 from mbrelease.errors import UserError
 from mbrelease.files import sha256_bytes, sha256_file
 
@@ -52,24 +52,6 @@ def test_links_keep_their_own_names_and_steps(tmp_path, make_checkpoint):
 def test_a_folder_is_named_wherever_one_stands(tmp_path, make_checkpoint, monkeypatch):
     monkeypatch.chdir(make_checkpoint(tmp_path / "checkpoint-7"))
     assert (open_checkpoint(Path()).name, open_checkpoint(Path()).step) == ("checkpoint-7", 7)
-
-
-def test_several_runs_are_one_sequence_by_step(tmp_path, make_checkpoint):
-    for folder in ("a/checkpoint-30", "a/checkpoint-10", "b/checkpoint-20"):
-        make_checkpoint(tmp_path / folder)
-    found = discover_all([tmp_path / "a", tmp_path / "b"])
-    assert [checkpoint.step for checkpoint in found] == [10, 20, 30]
-
-
-def test_folders_without_steps_stay_as_given(tmp_path, make_checkpoint):
-    paths = [make_checkpoint(tmp_path / name) for name in ("z", "a", "checkpoint-1")]
-    assert [checkpoint.name for checkpoint in discover_all(paths)] == ["z", "a", "checkpoint-1"]
-
-
-def test_the_same_folder_twice_is_refused(tmp_path, make_checkpoint):
-    path = make_checkpoint(tmp_path / "a")
-    with pytest.raises(UserError, match="is given twice"):
-        discover_all([path, tmp_path / "." / "a"])
 
 
 @pytest.mark.parametrize(
