@@ -49,11 +49,29 @@ class State(Protocol):
         """The keys of the dict at ``keys``; empty if there is none."""
 
 
-class FilesInside(Mapping[str, bytes]):
-    """Files that are made, once, of what lies inside a checkpoint when they are asked for."""
+class _Reopened:
+    """A state that is read again if it is needed again: with a vocabulary in it, it is large."""
+
+    def __init__(self, state: State, reopen: Callable[[], State]) -> None:
+        self._state: State | None = state
+        self._reopen = reopen
+
+    def at(self, keys: Keys) -> Any:
+        return (self._state or self._reopen()).at(keys)
+
+    def children(self, keys: Keys) -> list[str]:
+        return (self._state or self._reopen()).children(keys)
+
+    def forget(self) -> None:
+        """Keep it no longer."""
+        self._state = None
+
+
+class _FilesInside(Mapping[str, bytes]):
+    """Files that are made of what lies inside a checkpoint when they are asked for."""
 
     def __init__(self, files: Mapping[str, Callable[[], bytes]]) -> None:
-        self._files = {name: functools.cache(make) for name, make in files.items()}
+        self._files = files
 
     def __getitem__(self, name: str) -> bytes:
         return self._files[name]()
@@ -82,6 +100,7 @@ def open_composer(path: Path) -> ForeignCheckpoint:
         [name for name in weights if isinstance(name, str)],
         lambda name: as_weights({name: weights[name]}, path)[name],
         _StateInFile(content),
+        lambda: _StateInFile(read_torch_file(path)),
         step=batch_of(path),
         folders=(path.parent,),
     )
@@ -100,6 +119,7 @@ def put_together(
     names: Iterable[str],
     read: Callable[[str], StoredTensor],
     state: State,
+    reopen: Callable[[], State],
     *,
     step: int | None,
     folders: tuple[Path, ...],
@@ -111,6 +131,7 @@ def put_together(
         names: of all that is stored like a weight.
         read: finds a tensor by its name; it is called for the model's own alone.
         state: where Composer keeps the config and the tokenizer.
+        reopen: reads it again, for the tokenizer's large files.
         step: of the training.
         folders: where to look for these if they are not in ``state``.
 
@@ -123,18 +144,20 @@ def put_together(
     if inside is not None and is_flexbert(inside):
         check_structure(inside, path)
     tensors = {name: read(stored) for stored, name in huggingface_names(names, path).items()}
-    files = _tokenizer_inside(state, path)
+    kept = _Reopened(state, reopen)
+    files = _tokenizer_inside(kept, path)
     around = () if files else folders
-    checkpoint = ForeignCheckpoint(path, step, tensors, FilesInside(files), around)
+    checkpoint = ForeignCheckpoint(path, step, tensors, _FilesInside(files), around)
     if inside is not None:
         config = _config_json(inside, checkpoint)
-        companions = FilesInside({**files, "config.json": lambda: config})
+        companions = _FilesInside({**files, "config.json": lambda: config})
         checkpoint = dataclasses.replace(checkpoint, companions=companions)
     elif checkpoint.companion("config.json") is None:
         raise UserError(
             f"no config in {path}, and no config.json in {' or '.join(map(str, folders))}",
             mend="put the model's config.json and its tokenizer's files there",
         )
+    kept.forget()
     tied = checkpoint.config.tie_word_embeddings
     return dataclasses.replace(checkpoint, tensors=drop_tied(tensors, tied, path))
 
@@ -204,7 +227,7 @@ def _config_json(content: dict[str, Any], checkpoint: ForeignCheckpoint) -> byte
 
 
 def _tokenizer_inside(state: State, place: Path) -> dict[str, Callable[[], bytes]]:
-    """The tokenizer's files that Composer put inside: by name, what makes each."""
+    """The tokenizer's files that Composer put inside: by name, what makes each, once."""
     files: dict[str, Callable[[], bytes]] = {}
     for stem in state.children(TOKENIZER):
         extension = state.at((*TOKENIZER, stem, "file_extension"))

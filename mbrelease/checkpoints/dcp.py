@@ -52,6 +52,7 @@ def open_dcp(folder: Path) -> ForeignCheckpoint:
         [name.removeprefix(prefix) for name in metadata.tensor_names if name.startswith(prefix)],
         lambda name: stored_tensor(metadata, prefix + name),
         _StateInItems(metadata),
+        lambda: _StateInItems(read_metadata(folder)),
         step=batch_of(path) if step is None else step,
         folders=tuple(dict.fromkeys((folder, path, path.parent))),
     )
