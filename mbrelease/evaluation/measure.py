@@ -55,7 +55,7 @@ def plan_jobs(
     """
     known: dict[str, tuple[dict[str, Path], str]] = {}
     for task in tasks:
-        if task.data.path(split) is not None:
+        if task.measures(split):
             files = split_files(task, split, data_root)
             known[task.name] = files, data_sha256(list(files.values()))
     return [
@@ -107,19 +107,12 @@ def task_sha256(task: AnyTask) -> str:
 
 
 def split_files(task: AnyTask, split: str, root: Path) -> dict[str, Path]:
-    """The data files that measuring ``task`` on ``split`` reads, by split.
+    """The data files that measuring ``task`` on ``split`` reads, by role.
 
     Raises:
         UserError: the task names no file for one of them.
     """
-    splits = ("train", split) if task.type == "classification" else (split,)
-    files = {}
-    for name in splits:
-        relative = task.data.path(name)
-        if relative is None:
-            raise UserError(f"task '{task.name}' names no {name} file", mend=f"add data.{name}")
-        files[name] = root / relative
-    return files
+    return {role: root / path for role, path in task.files(split).items()}
 
 
 def describe(record: EvidenceRecord, task: AnyTask) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from mbrelease.errors import UserError
 from mbrelease.registry.entry import Entry, Name
 
 RetrievalMetric = Annotated[
@@ -34,6 +35,24 @@ class Task(Entry):
     data: SplitFiles
     max_length: int = Field(default=512, ge=8)
     """Tokens kept of each text."""
+
+    def measures(self, split: str) -> bool:
+        """Whether there is something to measure on ``split`` (dev or test)."""
+        return self.data.path(split) is not None
+
+    def files(self, split: str) -> dict[str, str]:
+        """The data that measuring on ``split`` reads: role → path relative to the registry.
+
+        Raises:
+            UserError: the task names no file for a role.
+        """
+        return {split: self._file(split)}
+
+    def _file(self, split: str) -> str:
+        path = self.data.path(split)
+        if path is None:
+            raise UserError(f"task '{self.name}' names no {split} file", mend=f"add data.{split}")
+        return path
 
 
 class MlmTask(Task):
@@ -97,6 +116,10 @@ class ClassificationTask(Task):
     label: str = "label"
     pooling: Literal["cls", "mean"] = "mean"
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0, 1, 2, 3, 4], min_length=1)
+
+    def files(self, split: str) -> dict[str, str]:
+        """The train file too: a head is trained on it."""
+        return {"train": self._file("train"), split: self._file(split)}
 
     @property
     def main_metric(self) -> str:
