@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -498,6 +499,25 @@ def test_tables_of_other_things_are_sentences(saved: Path, metadata: Callable[..
 
     metadata(saved, spoil)
     assert open_dcp(saved).config.vocab_size == 288
+
+
+def test_a_damaged_metadata_is_a_sentence_or_says_the_same(
+    saved: Path, expected: dict[str, bytes]
+) -> None:
+    path = saved / ".metadata"
+    whole, chance, refused = path.read_bytes(), random.Random(0), 0
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(chance.choice((1, 3))):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        path.write_bytes(data)
+        try:
+            found = open_dcp(saved)
+        except UserError:
+            refused += 1
+        else:
+            assert found.stored.keys() == expected.keys()
+    assert refused > 30
 
 
 def test_no_metadata_is_a_sentence(tmp_path: Path) -> None:
