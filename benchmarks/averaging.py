@@ -472,6 +472,12 @@ def mergekit_venv(venv: Path) -> Path:
     return venv
 
 
+def mergekit_start_seconds(venv: Path, rounds: int) -> float:
+    """What mergekit takes before it does anything, fastest of ``rounds``."""
+    command = [str(venv / "bin/mergekit-yaml"), "--help"]
+    return min(run(command, os.environ, Path(os.devnull)).seconds for _ in range(rounds))
+
+
 def mergekit_versions(venv: Path) -> str:
     """What is installed beside mergekit."""
     names = ("mergekit", "torch", "transformers", "safetensors")
@@ -488,27 +494,26 @@ def mergekit_versions(venv: Path) -> str:
 # Tables
 
 
-def report(
-    results: Sequence[Results], rows: Mapping[str, Row], rounds: int, venv: Path | None
-) -> str:
+WHAT_COUNTS = (
+    "Each row in a fresh process, fastest and median of {rounds}. Inputs are warm in the page "
+    "cache; free memory was {memory}. The floor, the engine and mergekit end when the last byte is in the page "
+    "cache; `mbrelease average` and the second floor also wait until it is on the disk (fsync). "
+    "`mbrelease average` always takes the sha256 of its output, and that of its inputs unless "
+    "remembered. Peak memory is what the system counted as resident (VmHWM); what is not backed by "
+    "a file is the most seen in samples."
+)
+
+
+def report(results: Sequence[Results], rows: Mapping[str, Row], options: argparse.Namespace) -> str:
     """All tables as Markdown."""
-    parts = [
-        machine(venv),
-        f"Each in a fresh process, the fastest of {rounds} and the median. {WHAT_COUNTS}",
-    ]
+    venv = None if options.without_mergekit else options.mergekit_venv.resolve()
+    found = "as found" if options.memory_as_found else "in use a moment before"
+    parts = [machine(venv), WHAT_COUNTS.format(rounds=options.rounds, memory=found)]
     parts += [timing_table(result, rows) for result in results]
-    parts += [peer_lines(results)] if venv is not None else []
+    if venv:
+        parts.append(peer_lines(results, mergekit_start_seconds(venv, options.rounds)))
     parts += [scaling_table(results, rows), correctness_table(results)]
     return "\n\n".join(parts)
-
-
-WHAT_COUNTS = (
-    "Inputs are warm in the page cache. The floor and the engine end when the last byte is "
-    "written to the page cache, and so does mergekit; `mbrelease average` also waits until its "
-    "output is on the disk (fsync). Without a remembered hash it takes the sha256 of every input, "
-    "and always that of the output. Peak memory is what the system counted as resident (VmHWM); "
-    "what is not backed by a file is the most seen in samples."
-)
 
 
 def machine(venv: Path | None) -> str:
@@ -547,11 +552,14 @@ def timing_table(result: Results, rows: Mapping[str, Row]) -> str:
     return "\n".join(lines)
 
 
-def peer_lines(results: Sequence[Results]) -> str:
+def peer_lines(results: Sequence[Results], start_seconds: float) -> str:
     """How many times faster and smaller than mergekit each of our rows is."""
-    lines = ["mergekit in multiples of ours:\n"]
-    lines.append("| | checkpoints | time | peak memory | not backed by a file |")
-    lines.append("|---|---:|---:|---:|---:|")
+    lines = [
+        f"mergekit in multiples of ours; of its time {start_seconds:.1f} s are its start "
+        "(`mergekit-yaml --help`):\n",
+        "| | checkpoints | time | peak memory | not backed by a file |",
+        "|---|---:|---:|---:|---:|",
+    ]
     titles = {"engine": "engine", "average": "no hash remembered", "again": "hashes remembered"}
     for key, title in titles.items():
         for result in results:
@@ -587,8 +595,8 @@ def correctness_table(results: Sequence[Results]) -> str:
     }
     head = "".join(f" {result.count} checkpoints |" for result in results)
     lines = [
-        f"Of {results[0].sampled:,} random elements over all tensors, equal to the correctly rounded "
-        "mean (exact rational arithmetic):\n",
+        f"Of {results[0].sampled:,} random elements over all tensors, equal to the correctly "
+        "rounded mean (exact rational arithmetic):\n",
         f"| |{head}",
         "|---|" + "---:|" * len(results),
     ]
@@ -639,8 +647,11 @@ def main() -> None:
             measure_all(rows, inputs[:count], folder, options.rounds, not options.memory_as_found)
             for count in options.checkpoints
         ]
-    print(report(results, rows, options.rounds, venv))
+    print(report(results, rows, options))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted; what was made is removed")
