@@ -496,8 +496,9 @@ def mergekit_versions(venv: Path) -> str:
 
 WHAT_COUNTS = (
     "Each row in a fresh process, fastest and median of {rounds}. Inputs are warm in the page "
-    "cache; free memory was {memory}. The floor, the engine and mergekit end when the last byte is in the page "
-    "cache; `mbrelease average` and the second floor also wait until it is on the disk (fsync). "
+    "cache; free memory was {memory}. The floor, the engine and mergekit end when the last byte is "
+    "in the page cache; `mbrelease average` and the second floor also wait until it is on the disk "
+    "(fsync). "
     "`mbrelease average` always takes the sha256 of its output, and that of its inputs unless "
     "remembered. Peak memory is what the system counted as resident (VmHWM); what is not backed by "
     "a file is the most seen in samples."
