@@ -184,6 +184,9 @@ class Worker:
         self._factors = [float(weight * denominator) for weight in weights]
         self._weights = [float(weight) for weight in weights]
         self._divisor = float(denominator)
+        # A power of two divides exactly either way, and multiplying takes a third of the time.
+        is_power_of_two = denominator & (denominator - 1) == 0
+        self._reciprocal = 1.0 / self._divisor if is_power_of_two else None
         self._bytes = memoryview(bytearray(work.tile_elements * 8))
         self._sum = np.empty(work.tile_elements, dtype=np.float64)
         self._scratch = np.empty(work.tile_elements, dtype=np.float64)
@@ -215,12 +218,11 @@ class Worker:
                 mean = self._anchored_mean(tile, members)
             else:
                 mean = self._mean(tile, members)
-            # One sum finds NaN and Inf in any member; whose they are is asked only then.
-            if not np.isfinite(mean.sum()) and not np.isfinite(mean).all():
-                raise self._not_finite(tile, members)
             data = encode(mean, tile.dtype)
-            if stored != {tile.dtype} and not _all_finite(data, tile.dtype):
-                raise self._overflow(tile)
+            # One sum finds NaN and Inf in any member; whose they are is asked only then.
+            values = decode(data.data.cast("B"), tile.dtype)
+            if not np.isfinite(values.sum()) and not np.isfinite(values).all():
+                raise self._not_finite(tile, members)
         return data.data.cast("B")
 
     def _mean(self, tile: Tile, members: Sequence[int]) -> Float64s:
@@ -238,7 +240,9 @@ class Worker:
             else:
                 np.multiply(values, factor, out=scratch, dtype=np.float64)
                 np.add(total, scratch, out=total)
-        if self._divisor != 1.0:
+        if self._reciprocal is not None:
+            np.multiply(total, self._reciprocal, out=total)
+        else:
             np.divide(total, self._divisor, out=total)
         return total
 
@@ -285,9 +289,6 @@ class Worker:
                     f"{values[faults[0]]} (element {tile.first_element + int(faults[0])})",
                     mend="leave this checkpoint out",
                 )
-        return self._overflow(tile)
-
-    def _overflow(self, tile: Tile) -> CheckFailed:
         return CheckFailed(
             f"the mean of tensor {tile.tensor} has values too large for {tile.dtype}",
             mend="choose a wider --dtype",
@@ -312,7 +313,3 @@ class Worker:
         while done < len(data):
             place = tile.offset_bytes + done
             done += os.pwrite(self._outputs[tile.file], data[done:], place)
-
-
-def _all_finite(data: np.ndarray, dtype: str) -> bool:
-    return bool(np.isfinite(decode(data.data.cast("B"), dtype)).all())
