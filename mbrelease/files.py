@@ -285,6 +285,54 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
         yield
 
 
+@contextlib.contextmanager
+def claimed(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Claim a piece of work by the lock of ``path``, a file that is there as long as the claim.
+
+    Yields whether this process has it: without ``wait``, not where another holds it. Where the
+    file system knows no locks everyone has it, so two processes may do the same work, which must
+    do no harm.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _claim(path, wait=wait)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    if descriptor is None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _claim(path: Path, *, wait: bool) -> int | None:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                return descriptor
+            os.close(descriptor)
+            raise
+        except BaseException:  # interrupted while waiting
+            os.close(descriptor)
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return descriptor
+        os.close(descriptor)  # its former holder removed it between opening and locking
+
+
 def sync(path: Path) -> None:
     """Make the bytes of a file durable, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
