@@ -5,9 +5,9 @@ What was written before a kill stays beside the output, and the same call goes o
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from mbrelease.files import (
     RESUME,
     canonical_json,
     resumable_folder,
+    sync,
     write_bytes,
     write_json,
 )
@@ -91,7 +92,12 @@ def write_model(
             write_bytes(folder / name, data)
         index = [SHARD_INDEX] if len(files) > 1 else []
         names = sorted([*(file.name for file in files), *index, *beside])
-        digests = {name: file_sha256(folder / name) for name in names}
+        # The disk takes the bytes while they are hashed.
+        with ThreadPoolExecutor(1) as pool:
+            synced = [pool.submit(sync, folder / file.name) for file in files]
+            digests = {name: file_sha256(folder / name) for name in names}
+            for future in synced:
+                future.result()
         for name, content in record(digests).items():
             write_json(folder / name, content)
 
@@ -172,8 +178,6 @@ def _write_header(path: Path, file: OutputFile, metadata: Mapping[str, str]) -> 
     assert len(header) == len(file.layout.header)
     with path.open("r+b") as opened:
         opened.write(header)
-        opened.flush()
-        os.fsync(opened.fileno())
 
 
 def _index(files: list[OutputFile]) -> dict[str, Any]:
