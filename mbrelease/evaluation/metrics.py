@@ -102,3 +102,106 @@ def _classification(
         "macro_f1": f1.sum(axis=1) / np.maximum(present, 1),
         "accuracy": hits.sum(axis=1) / weights.sum(axis=1),
     }
+
+
+def span_metrics(examples: Columns, weights: Floats) -> dict[str, Floats]:
+    """F1, precision and recall of spans over all texts (micro), averaged over seeds.
+
+    Args:
+        examples: ``tp``, ``fp`` and ``fn``, the spans of each text that were found, that are none
+            and that were missed, each of shape (seeds, examples).
+        weights: Shape (resamples, examples); shared by the seeds.
+    """
+    # Sums are over examples, so a resample gives shape (seeds, resamples).
+    found, wrong, missed = (
+        examples[name].astype(np.float64) @ weights.T for name in ("tp", "fp", "fn")
+    )
+    ratios = {
+        "span_f1": _ratio(2 * found, 2 * found + wrong + missed),
+        "span_precision": _ratio(found, found + wrong),
+        "span_recall": _ratio(found, found + missed),
+    }
+    return {name: np.asarray(value.mean(axis=0)) for name, value in ratios.items()}
+
+
+def correlation_metrics(examples: Columns, weights: Floats) -> dict[str, Floats]:
+    """Spearman's and Pearson's correlation of score and target, averaged over seeds.
+
+    Spearman's is Pearson's of the ranks, which every resample has of its own; equal values share
+    the mean of their ranks. A constant orders nothing: its correlation is 0.
+
+    Args:
+        examples: ``target`` and ``score``, both of shape (seeds, examples).
+        weights: Shape (resamples, examples); shared by the seeds.
+    """
+    target, score = (examples[name].astype(np.float64) for name in ("target", "score"))
+    pairs = list(zip(target, score, strict=True))
+    return {
+        "spearman": np.mean([_spearman(*pair, weights) for pair in pairs], axis=0),
+        "pearson": np.mean([_pearson(*pair, weights) for pair in pairs], axis=0),
+    }
+
+
+def binary_metrics(examples: Columns, weights: Floats, positive: str | int) -> dict[str, Floats]:
+    """Accuracy, and F1 and Matthews' correlation of one label against all others, over seeds.
+
+    Matthews' correlation is Pearson's of two yes-or-no variables: 0 where one is constant.
+
+    Args:
+        examples: ``label`` and ``prediction``, both of shape (seeds, examples).
+        weights: Shape (resamples, examples); shared by the seeds.
+        positive: The label that counts as yes.
+    """
+    total = weights.sum(axis=1)
+    f1, matthews, accuracy = [], [], []
+    for label, prediction in zip(examples["label"], examples["prediction"], strict=True):
+        yes, said = (label == positive).astype(np.float64), (prediction == positive).astype(float)
+        tp, yes_sum, said_sum = weights @ (yes * said), weights @ yes, weights @ said
+        f1.append(_ratio(2 * tp, yes_sum + said_sum))
+        spread = np.sqrt(yes_sum * (total - yes_sum) * said_sum * (total - said_sum))
+        matthews.append(_ratio(tp * total - yes_sum * said_sum, spread))
+        accuracy.append(weights @ (label == prediction).astype(np.float64) / total)
+    return {
+        "accuracy": np.mean(accuracy, axis=0),
+        "f1": np.mean(f1, axis=0),
+        "matthews": np.mean(matthews, axis=0),
+    }
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """The quotient, 0 where the denominator is."""
+    zero = np.zeros(np.broadcast(numerator, denominator).shape)
+    return np.divide(numerator, denominator, out=zero, where=denominator > 0)
+
+
+def _spearman(x: Floats, y: Floats, weights: Floats) -> Floats:
+    x_ranks, y_ranks = _centred_ranks(x, weights), _centred_ranks(y, weights)
+    products = [
+        np.einsum("re,re,re->r", weights, one, other)
+        for one, other in ((x_ranks, y_ranks), (x_ranks, x_ranks), (y_ranks, y_ranks))
+    ]
+    return _ratio(products[0], np.sqrt(products[1] * products[2]))
+
+
+def _centred_ranks(values: Floats, weights: Floats) -> Floats:
+    """Mid-ranks of ``values`` (examples,) less their mean, each as often as its weight says."""
+    distinct, place = np.unique(values, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    starts = np.searchsorted(place[order], np.arange(len(distinct)))
+    counts = np.add.reduceat(weights[:, order], starts, axis=1)
+    # With n values in all, mid-ranks have the mean (n + 1) / 2; all are halves, so this is exact.
+    ranks = np.cumsum(counts, axis=1) - (counts + weights.sum(axis=1, keepdims=True)) / 2
+    return np.asarray(ranks[:, place])
+
+
+def _pearson(x: Floats, y: Floats, weights: Floats) -> Floats:
+    x, y = x - x.mean(), y - y.mean()  # so that squares of a large mean hide nothing
+    total, x_sum, y_sum = weights.sum(axis=1), weights @ x, weights @ y
+    covariance = weights @ (x * y) - x_sum * y_sum / total
+    variances = []
+    for values, value_sum in ((x, x_sum), (y, y_sum)):
+        squares = weights @ values**2
+        variance = squares - value_sum**2 / total
+        # What rounding leaves of a constant is no spread.
+        variances.append(np.where(variance > 1e-12 * squares, variance, 0.0))
+    return _ratio(covariance, np.sqrt(variances[0] * variances[1]))
