@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mbrelease.errors import UserError
 from mbrelease.evaluation.comparable import conditions
-from mbrelease.evaluation.dataset import data_sha256
+from mbrelease.evaluation.dataset import data_sha256_at_hand
 from mbrelease.evaluation.evidence import EvidenceRecord
 from mbrelease.evaluation.measure import split_files, task_sha256
 from mbrelease.registry.project import Project
@@ -69,7 +69,7 @@ def like(record: EvidenceRecord, others: Sequence[EvidenceRecord]) -> EvidenceRe
 
 def _data_on_disk(project: Project, task: AnyTask, split: str) -> str | None:
     try:
-        files = list(split_files(task, split, project.root).values())
+        sources = list(split_files(task, split, project.root).values())
     except UserError:
         return None
-    return data_sha256(files) if all(file.is_file() for file in files) else None
+    return data_sha256_at_hand(sources)

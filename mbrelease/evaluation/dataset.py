@@ -1,27 +1,40 @@
-"""Read evaluation data from JSONL, with the line of every mistake."""
+"""Read evaluation data from JSONL, Parquet or a dataset by name, with the row of every mistake."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mbrelease.errors import UserError
-from mbrelease.files import sha256_file, unreadable
+from mbrelease.errors import MissingExtra, UserError
+from mbrelease.file_hashes import file_sha256, recall, remember, stat_key
+from mbrelease.files import sha256_json, unreadable
+from mbrelease.registry.tasks import DataName, DatasetSplit
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DataSource = Path | DatasetSplit
+"""A file (Parquet by its suffix, else JSONL), or a split of a dataset that has a name."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The rows of one file. ``ids`` are the rows' own, or their line numbers."""
+    """The rows of one source. ``ids`` are the rows' own, or their numbers from 1."""
 
-    path: Path
+    path: DataSource
     ids: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def place(self, row: int) -> str:
+        """Where a row (from 0) stands: ``file:line`` of JSONL, else ``source, row n`` from 1."""
+        return _place(self.path, row + 1)
 
     def texts(self, fields: str | Sequence[str]) -> list[str]:
         """The text of each row: one field, or several joined by a newline.
@@ -44,52 +57,148 @@ class Dataset:
             for number, row in rows
         ]
 
+    def lists(self, field: str) -> list[list[str]]:
+        """The list of each row: of texts or whole numbers, these as text.
+
+        Raises:
+            UserError: a row lacks the field or holds something else there.
+        """
+        found = []
+        for number, row in enumerate(self.rows):
+            items = row.get(field)
+            if not isinstance(items, list):
+                raise self._odd(number, field, "a list")
+            if not all(isinstance(item, str | int) for item in items):
+                raise UserError(
+                    f"{self.place(number)}: field '{field}' holds more than texts and whole numbers"
+                )
+            found.append([str(item) for item in items])
+        return found
+
     def _text(self, row: int, field: str) -> str:
         value = self.rows[row].get(field)
         if not isinstance(value, str):
-            found = "is missing" if value is None else f"is {type(value).__name__}, not text"
-            raise UserError(
-                f"{self.path}:{row + 1}: field '{field}' {found}",
-                mend=f"the fields of this row are {', '.join(self.rows[row])}",
-            )
+            raise self._odd(row, field, "text")
         return value
 
+    def _odd(self, row: int, field: str, wanted: str) -> UserError:
+        value = self.rows[row].get(field)
+        found = "is missing" if value is None else f"is {type(value).__name__}, not {wanted}"
+        return UserError(
+            f"{self.place(row)}: field '{field}' {found}",
+            mend=f"the fields of this row are {', '.join(self.rows[row])}",
+        )
 
-def read_dataset(path: Path) -> Dataset:
-    """Read a JSONL file: one object a line, optionally with an ``id``.
+
+def locate(name: DataName, root: Path) -> DataSource:
+    """What a registry in ``root`` calls ``name``: a path, or a dataset whose folder is absolute."""
+    if isinstance(name, str):
+        return root / name
+    folder = root / name.dataset
+    if not folder.is_dir():
+        return name
+    return DatasetSplit(str(folder.absolute()), name.split, name.config, name.revision)
+
+
+def read_dataset(source: DataSource) -> Dataset:
+    """Read rows, each optionally with an ``id``.
 
     Raises:
-        UserError: the file is missing or empty, a line is no JSON object, or an id stands twice.
+        MissingExtra: the source is a dataset by name, and its library is not installed.
+        UserError: the source is missing, malformed or empty, or an id stands twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    rows: list[dict[str, Any]] = []
+    if isinstance(source, DatasetSplit):
+        rows: Iterable[dict[str, Any]] = _plain_rows(_named_table(source)[0], source)
+    elif _is_parquet(source):
+        rows = _plain_rows(_parquet_table(source), source)
+    else:
+        rows = _json_rows(source)
     ids: dict[str, int] = {}
-    # Not splitlines: JSON may hold U+2028 and its like as they are.
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
-        row = _parse(path, number, line)
-        name = str(number if row.get("id") is None else row["id"])
+    kept: list[dict[str, Any]] = []
+    for number, row in enumerate(rows, start=1):
+        name = _id(row, number, source)
         if name in ids:
-            raise UserError(f"{path}:{number}: id '{name}' stands on line {ids[name]} too")
+            where = f"{'on line' if _has_lines(source) else 'in row'} {ids[name]}"
+            raise UserError(f"{_place(source, number)}: id '{name}' stands {where} too")
         ids[name] = number
-        rows.append(row)
-    if not rows:
-        raise UserError(f"{path} is empty")
-    return Dataset(path, tuple(ids), tuple(rows))
+        kept.append(row)
+    if not kept:
+        raise UserError(f"{source} is empty")
+    return Dataset(source, tuple(ids), tuple(kept))
 
 
-def data_sha256(paths: Sequence[Path]) -> str:
-    """Hex sha256 of one data file; of several, of their hashes in order."""
-    import hashlib
+def data_sha256(sources: Sequence[DataSource]) -> str:
+    """Hex sha256 of one source; of several, of their hashes in order.
 
-    hashes = [sha256_file(path) for path in paths]
+    That of a file is of its bytes; that of a dataset by name is of its rows, each as JSON with
+    sorted keys on a line of its own, whatever its revision is called.
+    """
+    hashes = [
+        _rows_sha256(source) if isinstance(source, DatasetSplit) else file_sha256(source)
+        for source in sources
+    ]
     if len(hashes) == 1:
         return hashes[0]
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def data_sha256_at_hand(sources: Sequence[DataSource]) -> str | None:
+    """``data_sha256``, or ``None`` where some of the data are not on this machine."""
+    if not all(isinstance(source, DatasetSplit) or source.is_file() for source in sources):
+        return None
+    try:
+        return data_sha256(sources)
+    except UserError:
+        if any(isinstance(source, DatasetSplit) for source in sources):
+            return None
+        raise
+
+
+def count_empty(texts: Iterable[str]) -> int:
+    """How many texts hold nothing but white space."""
+    return sum(not text.strip() for text in texts)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _has_lines(source: DataSource) -> bool:
+    return isinstance(source, Path) and not _is_parquet(source)
+
+
+def _place(source: DataSource, number: int) -> str:
+    return f"{source}:{number}" if _has_lines(source) else f"{source}, row {number}"
+
+
+def _id(row: dict[str, Any], number: int, source: DataSource) -> str:
+    value = row.get("id")
+    if value is None:
+        return str(number)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UserError(
+            f"{_place(source, number)}: id is {type(value).__name__}, not text or a whole number"
+        )
+    return str(value)
+
+
+def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            # Bytes and not text: JSON may hold U+2028 and its like as they are.
+            for number, line in enumerate(file, start=1):
+                yield _parse(path, number, _decoded(path, number, line.removesuffix(b"\n")))
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _decoded(path: Path, number: int, line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}:{number}: not UTF-8 text (byte {error.start} of the line)") from (
+            error
+        )
 
 
 def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -109,3 +218,74 @@ def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
                 f"{path}:{number}: half of a surrogate pair, which is no text"
             ) from error
     return row
+
+
+def _parquet_table(path: Path) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            return pq.read_table(file)
+    except pa.ArrowException as error:
+        raise UserError(f"{path} is no Parquet file, or a damaged one: {_first(error)}") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _plain_rows(table: pa.Table, source: DataSource) -> Iterator[dict[str, Any]]:
+    """The rows of a table as Python values."""
+    import pyarrow as pa
+
+    if len(set(table.column_names)) < len(table.column_names):
+        raise UserError(f"{source} has two columns of the same name")
+    start = 0
+    for batch in table.to_batches(max_chunksize=1024):
+        try:
+            yield from batch.to_pylist()
+        except (pa.ArrowException, ValueError) as error:  # such as text that is not UTF-8
+            rows = f"rows {start + 1} to {start + len(batch)}"
+            raise UserError(f"{source}, {rows}: cannot be read: {_first(error)}") from error
+        start += len(batch)
+
+
+def _named_table(source: DatasetSplit) -> tuple[pa.Table, list[Path]]:
+    """The rows of a dataset by name, and the files of its cache in which they lie."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtra("eval", f"the dataset {source.dataset}") from error
+    is_folder = Path(source.dataset).is_absolute()
+    if is_folder and source.revision is not None:
+        raise UserError(f"{source}: a folder has no revision", mend="leave out data.revision")
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
+    try:
+        loaded = datasets.load_dataset(
+            source.dataset, source.config, split=source.split, revision=source.revision
+        )
+        return loaded.with_format("arrow")[:], [Path(f["filename"]) for f in loaded.cache_files]
+    except Exception as error:  # of the library, its readers and the Hub's client
+        place = "look at data.dataset, data.config and the name of the split"
+        raise UserError(f"cannot load {source}: {_first(error)}", mend=place) from error
+
+
+def _rows_sha256(source: DatasetSplit) -> str:
+    """Remembered as long as the library's cache of the rows stays as it is."""
+    table, files = _named_table(source)
+    key = stat_key(files, of=f"rows-{sha256_json(str(source))[:16]}")
+    digest = recall(key) if files else None
+    if digest is None:
+        content = hashlib.sha256()
+        for row in _plain_rows(table, source):
+            # Dates, decimals and bytes have no JSON: their text stands for them.
+            line = json.dumps(row, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+            content.update(line.encode())
+        digest = content.hexdigest()
+        if files:
+            remember(key, digest, files)
+    return digest
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
-from mbrelease.evaluation.dataset import data_sha256, read_dataset
+from mbrelease.evaluation.dataset import DataSource, data_sha256, locate, read_dataset
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, find_record, write_record
 from mbrelease.evaluation.metric_names import metric_key, shown
@@ -29,12 +29,12 @@ SOFTWARE = ("torch", "transformers", "tokenizers", "scikit-learn", "numpy")
 
 @dataclass(frozen=True)
 class Job:
-    """One measurement to make. ``data`` maps each split that is read to its file."""
+    """One measurement to make. ``data`` maps each role that is read to where its rows are."""
 
     checkpoint: Checkpoint
     task: AnyTask
     split: str
-    data: dict[str, Path]
+    data: dict[str, DataSource]
     provenance: Provenance
 
 
@@ -53,7 +53,7 @@ def plan_jobs(
     Raises:
         UserError: a data file is missing.
     """
-    known: dict[str, tuple[dict[str, Path], str]] = {}
+    known: dict[str, tuple[dict[str, DataSource], str]] = {}
     for task in tasks:
         if task.measures(split):
             files = split_files(task, split, data_root)
@@ -106,13 +106,13 @@ def task_sha256(task: AnyTask) -> str:
     return sha256_json(task.model_dump(mode="json", exclude={"name", "data"}))
 
 
-def split_files(task: AnyTask, split: str, root: Path) -> dict[str, Path]:
-    """The data files that measuring ``task`` on ``split`` reads, by role.
+def split_files(task: AnyTask, split: str, root: Path) -> dict[str, DataSource]:
+    """Where the data are that measuring ``task`` on ``split`` reads, by role.
 
     Raises:
-        UserError: the task names no file for one of them.
+        UserError: the task names no data for one of them.
     """
-    return {role: root / path for role, path in task.files(split).items()}
+    return {role: locate(name, root) for role, name in task.files(split).items()}
 
 
 def describe(record: EvidenceRecord, task: AnyTask) -> str:
@@ -142,6 +142,7 @@ def _measure(
         n_examples=outcome.n_examples,
         ci95=outcome.ci95,
         experiments=outcome.experiments,
+        tried=outcome.tried,
         counts=outcome.counts,
         provenance=job.provenance,
         languages=tuple(languages),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.evaluation.comparable import comparable_records
-from mbrelease.evaluation.dataset import data_sha256
+from mbrelease.evaluation.dataset import data_sha256_at_hand
 from mbrelease.evaluation.evidence import EvidenceRecord
 from mbrelease.evaluation.measure import split_files, task_sha256
 from mbrelease.evaluation.metric_names import split_metric
@@ -63,6 +63,5 @@ def _read(project: Project, record: EvidenceRecord, metric: str, key: str) -> Me
 
 def split_sha256(task: AnyTask, root: Path) -> str | None:
     """The sha256 of the data of ``task`` on dev; ``None`` where they are not on this machine."""
-    files = list(split_files(task, SELECTION_SPLIT, root).values())
     # Where the data are not at hand (a release job), the evidence speaks for itself.
-    return data_sha256(files) if all(file.exists() for file in files) else None
+    return data_sha256_at_hand(list(split_files(task, SELECTION_SPLIT, root).values()))
