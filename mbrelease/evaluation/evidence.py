@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RESERVED = frozenset(
     {
         "hf_subset", "languages", "main_score", "n_examples", "ci95", "scores_per_experiment",
-        "per_example", "provenance", "evaluation_time", "counts",
+        "per_example", "provenance", "evaluation_time", "counts", "tried",
     }
 )  # fmt: skip
 
@@ -83,6 +83,8 @@ class EvidenceRecord:
     provenance: Provenance
     languages: tuple[str, ...]
     evaluation_time_seconds: float
+    tried: tuple[Mapping[str, float], ...] = ()
+    """Where settings were searched, each that was tried: ``{"learning_rate": 5e-05, …}``."""
     per_example: PerExample | None = None
     file: Path | None = None
     """The JSON file the record stands in."""
@@ -101,6 +103,8 @@ class EvidenceRecord:
             "evaluation_time": self.evaluation_time_seconds,
             "provenance": {**asdict(self.provenance), "key": self.provenance.key},
         }
+        if self.tried:
+            entry["tried"] = [dict(point) for point in self.tried]
         if self.per_example is not None:
             entry["per_example"] = asdict(self.per_example)
         return entry
@@ -225,6 +229,7 @@ def _record(path: Path, task: str, split: str, entry: Mapping[str, Any]) -> Evid
         provenance=Provenance(**provenance),
         languages=tuple(entry["languages"]),
         evaluation_time_seconds=float(entry["evaluation_time"]),
+        tried=tuple(entry.get("tried", ())),
         per_example=PerExample(**per_example) if per_example else None,
         file=path,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,10 @@ class Outcome:
     examples: Mapping[str, NDArray[np.generic]]
     """The columns of the per-example table."""
     counts: Mapping[str, int]
-    experiments: tuple[Mapping[str, float], ...] = field(default=())
+    experiments: tuple[Mapping[str, float], ...] = ()
+    """One entry a seed where a head is trained: ``{"seed": 0, "macro_f1": …}``."""
+    tried: tuple[Mapping[str, float], ...] = ()
+    """Where settings were searched, each that was tried, with its ``score`` on held-out data."""
 
 
 def point_and_interval(
@@ -35,3 +38,34 @@ def point_and_interval(
     point = {name: float(value[0]) for name, value in metrics(np.ones((1, n_examples))).items()}
     finite = np.isfinite(list(point.values())).all()
     return point, bootstrap_ci95(metrics, n_examples) if finite else {}
+
+
+def outcome_of_seeds(
+    seeds: Sequence[int],
+    ids: Sequence[str],
+    columns: Mapping[str, NDArray[np.generic]],
+    metrics: Callable[[Mapping[str, NDArray[np.generic]], Floats], dict[str, Floats]],
+    counts: Mapping[str, int],
+) -> Outcome:
+    """The result of heads that were trained with ``seeds``, on the examples ``ids``.
+
+    Args:
+        seeds: In the order of the columns' rows.
+        ids: Of the examples.
+        columns: Per-example scores, each of shape (seeds, examples).
+        metrics: From columns and weights (resamples, examples) to means over the seeds.
+        counts: See ``Outcome``.
+    """
+    n_examples = len(ids)
+    point, ci95 = point_and_interval(lambda weights: metrics(columns, weights), n_examples)
+    experiments = []
+    for row, seed in enumerate(seeds):
+        one = {name: column[row : row + 1] for name, column in columns.items()}
+        values = metrics(one, np.ones((1, n_examples)))
+        experiments.append({"seed": seed, **{name: float(v[0]) for name, v in values.items()}})
+    examples: dict[str, NDArray[np.generic]] = {
+        "id": np.tile(np.asarray(ids), len(seeds)),
+        "seed": np.repeat(np.asarray(seeds), n_examples),
+        **{name: column.reshape(-1) for name, column in columns.items()},
+    }
+    return Outcome(point, ci95, n_examples, examples, counts, tuple(experiments))
