@@ -22,7 +22,8 @@ from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend, Device, choose_backend
 from mbrelease.evaluation.candidates import NoWeights, released_checkpoint, run_checkpoints
 from mbrelease.evaluation.dataset import read_dataset
-from mbrelease.evaluation.measure import Job, plan_jobs, run_jobs, split_files, stored
+from mbrelease.evaluation.jobs import Job, plan_jobs, split_files, stored
+from mbrelease.evaluation.measure import run_jobs
 from mbrelease.files import (
     atomic_folder,
     locked,

@@ -24,7 +24,7 @@ from mbrelease.errors import UserError
 from mbrelease.evaluation.candidates import NoWeights, released_checkpoint
 from mbrelease.evaluation.comparable import is_of
 from mbrelease.evaluation.evidence import EvidenceRecord, read_records
-from mbrelease.evaluation.measure import task_sha256
+from mbrelease.evaluation.jobs import task_sha256
 from mbrelease.evaluation.metric_names import lower_is_better, metric_key
 from mbrelease.registry.project import Project
 from mbrelease.registry.tasks import AnyTask

@@ -14,7 +14,7 @@ from mbrelease.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from mbrelease.checkpoints.checkpoint import Checkpoint
     from mbrelease.evaluation.evidence import EvidenceRecord
-    from mbrelease.evaluation.measure import Job
+    from mbrelease.evaluation.jobs import Job
     from mbrelease.registry.project import Project
     from mbrelease.registry.schema import Variant
     from mbrelease.registry.tasks import AnyTask
@@ -45,7 +45,8 @@ def command(
     What was measured before, with the same weights, data and settings, is not measured again.
     """
     from mbrelease.evaluation.backend import choose_backend
-    from mbrelease.evaluation.measure import plan_jobs, run_jobs, stored
+    from mbrelease.evaluation.jobs import plan_jobs, stored
+    from mbrelease.evaluation.measure import run_jobs
     from mbrelease.registry.load import load_project
 
     project = load_project(registry_path)
@@ -112,15 +113,15 @@ def _print_plan(jobs: list[Job], as_json: bool) -> None:
     if as_json:
         print_json(
             [
-                {"checkpoint": str(j.checkpoint.path), "task": j.task.name, "split": j.split,
-                 "key": j.provenance.key}
+                {"checkpoint": str(j.path), "task": j.task.name, "split": j.split,
+                 "key": j.key}
                 for j in jobs
             ]
         )  # fmt: skip
     elif jobs:
         print_table(
             ["checkpoint", "task", "split"],
-            [[job.checkpoint.name, job.task.name, job.split] for job in jobs],
+            [[job.checkpoint, job.task.name, job.split] for job in jobs],
         )
 
 
@@ -130,7 +131,7 @@ def _print_records(jobs: list[Job], records: list[EvidenceRecord], as_json: bool
     if as_json:
         print_json(
             [
-                {"checkpoint": str(job.checkpoint.path), "task": record.task_name,
+                {"checkpoint": str(job.path), "task": record.task_name,
                  **record.score_entry()}
                 for job, record in zip(jobs, records, strict=True)
             ]
@@ -142,5 +143,5 @@ def _print_records(jobs: list[Job], records: list[EvidenceRecord], as_json: bool
         metric = job.task.main_metric
         columns[job.task.name] = f">{job.task.name}\n{metric}"
         value = shown(metric, record.metrics[metric_key(metric)])
-        by_checkpoint.setdefault(job.checkpoint.path, [job.checkpoint.name]).append(value)
+        by_checkpoint.setdefault(job.path, [job.checkpoint]).append(value)
     print_table(["checkpoint", *columns.values()], list(by_checkpoint.values()))

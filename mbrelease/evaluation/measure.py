@@ -1,76 +1,71 @@
-"""Measure what is missing: one job a checkpoint and task, never twice."""
+"""Measure what is missing: each job once, each record written as soon as it is there."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
-from mbrelease.evaluation.dataset import DataSource, data_sha256, locate, read_dataset
+from mbrelease.evaluation.dataset import data_sha256, read_dataset
+from mbrelease.evaluation.embedding_cache import model_identity
 from mbrelease.evaluation.encoder import Encoder
-from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, find_record, write_record
+from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, write_record
+from mbrelease.evaluation.grid.failures import (
+    FATAL,
+    CannotKeep,
+    Failure,
+    InFlight,
+    failure_of,
+    summary,
+)
+from mbrelease.evaluation.jobs import Job, provenance_of, stored
 from mbrelease.evaluation.metric_names import metric_key, shown
 from mbrelease.evaluation.tasks import TASKS
 from mbrelease.evaluation.tasks.outcome import Outcome
-from mbrelease.files import sha256_json
+from mbrelease.files import claimed, write_text
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.tasks import AnyTask
 
-# Packages whose version can change a number in the last digits.
-SOFTWARE = ("torch", "transformers", "tokenizers", "scikit-learn", "numpy")
-
 
 @dataclass(frozen=True)
-class Job:
-    """One measurement to make. ``data`` maps each role that is read to where its rows are."""
+class Order:
+    """Jobs to run, and what is the same for all of them."""
 
-    checkpoint: Checkpoint
-    task: AnyTask
-    split: str
-    data: dict[str, DataSource]
-    provenance: Provenance
-
-
-def plan_jobs(
-    checkpoints: Iterable[Checkpoint],
-    tasks: Sequence[AnyTask],
-    split: str,
-    *,
-    backend: Backend,
-    data_root: Path,
-) -> list[Job]:
-    """The jobs that cover ``checkpoints`` × ``tasks`` on ``split``; needs no torch.
-
-    Tasks without a file for the split are left out.
-
-    Raises:
-        UserError: a data file is missing.
-    """
-    known: dict[str, tuple[dict[str, DataSource], str]] = {}
-    for task in tasks:
-        if task.measures(split):
-            files = split_files(task, split, data_root)
-            known[task.name] = files, data_sha256(list(files.values()))
-    return [
-        Job(checkpoint, task, split, files, _provenance(checkpoint, task, data_hash, backend))
-        for checkpoint in checkpoints
-        for task in tasks
-        if task.name in known
-        for files, data_hash in [known[task.name]]
-    ]
+    jobs: Sequence[Job]
+    evidence: Path
+    languages: tuple[str, ...] = ()
+    """Of the data, for the records."""
 
 
-def stored(job: Job, evidence: Path) -> EvidenceRecord | None:
-    """The record of ``job``, if it was measured before."""
-    weights = job.checkpoint.weights_sha256
-    return find_record(evidence, weights, job.task.name, job.split, job.provenance.key)
+Finished = tuple[Job, Failure | None]
+Runner = Callable[[Order, Progress], Iterator[Finished]]
+"""A place where jobs run: gives each job when its record is written or it failed."""
+
+
+class LoadedModel:
+    """The model that was loaded last, for the next job on the same checkpoint."""
+
+    def __init__(self) -> None:
+        self._encoder: Encoder | None = None
+        self._of: tuple[Path, str, Backend] | None = None
+
+    def of(self, checkpoint: Checkpoint, backend: Backend) -> Encoder:
+        """The encoder of ``checkpoint`` as its files stand now."""
+        wanted = (checkpoint.path, model_identity(checkpoint), backend)
+        if self._encoder is None or self._of != wanted:
+            self.forget()
+            self._encoder, self._of = Encoder(checkpoint, backend), wanted
+        return self._encoder
+
+    def forget(self) -> None:
+        """Let its memory go."""
+        self._encoder = self._of = None
 
 
 def run_jobs(
@@ -79,40 +74,90 @@ def run_jobs(
     *,
     languages: Sequence[str] = (),
     progress: Progress = SILENT,
+    runner: Runner | None = None,
 ) -> list[EvidenceRecord]:
-    """Measure each job that has no record yet; a model is loaded once for all its jobs.
+    """Measure each job that has no record yet; one that fails stops no other.
 
-    Each record is written as soon as it is measured, so an interruption loses one at most.
+    Args:
+        jobs: What to measure.
+        evidence: Where the records lie.
+        languages: Of the data, for the records.
+        progress: Told of each measurement.
+        runner: Where the jobs run; in this process unless given.
 
     Returns:
         The record of every job, in the order given.
-    """
-    records: list[EvidenceRecord] = []
-    encoder: Encoder | None = None
-    for job in jobs:
-        record = stored(job, evidence)
-        if record is None:
-            backend = Backend(job.provenance.attn, job.provenance.dtype, job.provenance.device)
-            if encoder is None or encoder.checkpoint is not job.checkpoint:
-                encoder = Encoder(job.checkpoint, backend)
-            record = _measure(job, encoder, evidence, languages, progress)
-            progress.note(f"measured {job.checkpoint.name} · {describe(record, job.task)}")
-        records.append(record)
-    return records
-
-
-def task_sha256(task: AnyTask) -> str:
-    """Hex sha256 of a task's settings without its name and paths, which name nothing."""
-    return sha256_json(task.model_dump(mode="json", exclude={"name", "data"}))
-
-
-def split_files(task: AnyTask, split: str, root: Path) -> dict[str, DataSource]:
-    """Where the data are that measuring ``task`` on ``split`` reads, by role.
 
     Raises:
-        UserError: the task names no data for one of them.
+        CheckFailed: jobs failed; it names each.
+        UserError: nothing can be measured or kept at all.
     """
-    return {role: locate(name, root) for role, name in task.files(split).items()}
+    records = {job.key: stored(job, evidence) for job in jobs}
+    missing = list({job.key: job for job in jobs if records[job.key] is None}.values())
+    failures = []
+    order = Order(missing, evidence, tuple(languages))
+    try:
+        for job, failure in (runner or in_this_process)(order, progress) if missing else ():
+            if failure is None:
+                record = _kept(job, evidence)
+                records[job.key] = record
+                progress.note(f"measured {job.checkpoint} · {describe(record, job.task)}")
+            else:
+                failures.append(failure)
+                progress.note(f"failed {failure.job}: {failure.reason}")
+    except KeyboardInterrupt:
+        done = sum(stored(job, evidence) is not None for job in missing)
+        progress.note(f"{done} of {len(missing)} measurements are done and kept")
+        raise
+    if failures:
+        raise summary(failures, len(missing))
+    return [found for job in jobs if (found := records[job.key]) is not None]
+
+
+def in_this_process(order: Order, progress: Progress) -> Iterator[Finished]:
+    """One job after another; those that another process measures at the moment come last."""
+    loaded = LoadedModel()
+    later: list[Job] = []
+    for wait, jobs in ((False, order.jobs), (True, later)):
+        for job in jobs:
+            try:
+                run_job(job, order, loaded=loaded, wait=wait, progress=progress)
+            except InFlight:
+                later.append(job)
+            except FATAL:
+                raise
+            except Exception as error:
+                loaded.forget()
+                yield job, failure_of(job.name, error)
+            else:
+                yield job, None
+
+
+def run_job(
+    job: Job,
+    order: Order,
+    *,
+    loaded: LoadedModel | None = None,
+    wait: bool = True,
+    progress: Progress = SILENT,
+) -> EvidenceRecord:
+    """Measure ``job`` and write its record, unless it is there by now.
+
+    Args:
+        job: What to measure.
+        order: What it is a part of.
+        loaded: Keeps the model for the next job.
+        wait: Wait for another process that measures the same.
+        progress: Told how far it is.
+
+    Raises:
+        InFlight: another process measures the same, and ``wait`` is false.
+        CannotKeep: the evidence cannot be written.
+        UserError: the files are not what was planned with, or the task says no.
+    """
+    with _claim(job, order.evidence, wait=wait):
+        found = stored(job, order.evidence)
+        return found or _measure(job, order, loaded or LoadedModel(), progress)
 
 
 def describe(record: EvidenceRecord, task: AnyTask) -> str:
@@ -124,16 +169,44 @@ def describe(record: EvidenceRecord, task: AnyTask) -> str:
     )
 
 
-def _measure(
-    job: Job, encoder: Encoder, evidence: Path, languages: Sequence[str], progress: Progress
-) -> EvidenceRecord:
+def scratch_folder(evidence: Path) -> Path:
+    """What running jobs leave for each other, beside the evidence; git does not see it.
+
+    Raises:
+        CannotKeep: it cannot be written.
+    """
+    folder = evidence / ".jobs"
+    if not (folder / ".gitignore").exists():
+        try:
+            write_text(folder / ".gitignore", "*\n")
+        except UserError as error:
+            raise CannotKeep(error.message, mend=error.mend) from error
+    return folder
+
+
+@contextlib.contextmanager
+def _claim(job: Job, evidence: Path, *, wait: bool) -> Iterator[None]:
+    with claimed(scratch_folder(evidence) / f"{job.key}.lock", wait=wait) as is_mine:
+        if not is_mine:
+            raise InFlight
+        yield
+
+
+def _kept(job: Job, evidence: Path) -> EvidenceRecord:
+    record = stored(job, evidence)
+    assert record is not None, f"{job.name} ended without a record"
+    return record
+
+
+def _measure(job: Job, order: Order, loaded: LoadedModel, progress: Progress) -> EvidenceRecord:
     import pyarrow as pa
 
-    data = {split: read_dataset(path) for split, path in job.data.items()}
+    _provenance(job, "since the measurement was planned")
+    data = {role: read_dataset(source) for role, source in job.data.items()}
+    encoder = loaded.of(open_checkpoint(job.path), job.backend)
     started = time.monotonic()
     outcome: Outcome = TASKS[job.task.type].measure(job.task, data, job.split, encoder, progress)
     _refuse_infinite(job, outcome)
-    _refuse_changed(job, encoder.backend)
     record = EvidenceRecord(
         task_name=job.task.name,
         split=job.split,
@@ -144,57 +217,33 @@ def _measure(
         experiments=outcome.experiments,
         tried=outcome.tried,
         counts=outcome.counts,
-        provenance=job.provenance,
-        languages=tuple(languages),
+        # A long job's files may be written to while it runs: then its numbers are nobody's.
+        provenance=_provenance(job, "while they were measured; the result is not kept"),
+        languages=order.languages,
         evaluation_time_seconds=round(time.monotonic() - started, 3),
     )
-    return write_record(evidence, record, pa.table(dict(outcome.examples)))
+    try:
+        return write_record(order.evidence, record, pa.table(dict(outcome.examples)))
+    except UserError as error:
+        raise CannotKeep(error.message, mend=error.mend) from error
 
 
 def _refuse_infinite(job: Job, outcome: Outcome) -> None:
     for name, value in outcome.metrics.items():
         if not all(map(math.isfinite, [value, *outcome.ci95.get(name, ())])):
             raise CheckFailed(
-                f"{job.checkpoint.path}: {name} on {job.task.name} is {value}: the model diverged",
+                f"{job.path}: {name} on {job.task.name} is {value}: the model diverged",
                 mend="leave it out of the candidates",
             )
 
 
-def _refuse_changed(job: Job, backend: Backend) -> None:
-    """A long job's files may be written to while it runs: then its numbers are nobody's."""
+def _provenance(job: Job, changed: str) -> Provenance:
+    """How the number of ``job`` comes about, as long as the files are what it was planned with."""
     data_hash = data_sha256(list(job.data.values()))
-    checkpoint = open_checkpoint(job.checkpoint.path)
-    if _provenance(checkpoint, job.task, data_hash, backend).key != job.provenance.key:
+    found = provenance_of(open_checkpoint(job.path), job.task, data_hash, job.backend)
+    if found.key != job.key:
         raise UserError(
-            f"{job.checkpoint.path} or the data of '{job.task.name}' changed while they were "
-            "measured; the result is not kept",
+            f"{job.path} or the data of '{job.task.name}' changed {changed}",
             mend="run it again when nothing writes to them",
         )
-
-
-def _provenance(
-    checkpoint: Checkpoint, task: AnyTask, data_hash: str, backend: Backend
-) -> Provenance:
-    return Provenance(
-        weights_sha256=checkpoint.weights_sha256,
-        tokenizer_sha256=checkpoint.tokenizer_sha256,
-        config_sha256=checkpoint.config.sha256,
-        data_sha256=data_hash,
-        task_sha256=task_sha256(task),
-        attn=backend.attn,
-        dtype=backend.dtype,
-        device=backend.device,
-        code_version=TASKS[task.type].CODE_VERSION,
-        mask_token=checkpoint.mask_token if task.type == "mlm" else None,
-        software=_software(),
-    )
-
-
-def _software() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in SOFTWARE:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found

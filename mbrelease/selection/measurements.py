@@ -10,7 +10,7 @@ from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.evaluation.comparable import comparable_records
 from mbrelease.evaluation.dataset import data_sha256_at_hand
 from mbrelease.evaluation.evidence import EvidenceRecord
-from mbrelease.evaluation.measure import split_files, task_sha256
+from mbrelease.evaluation.jobs import split_files, task_sha256
 from mbrelease.evaluation.metric_names import split_metric
 from mbrelease.registry.project import Project
 from mbrelease.registry.tasks import AnyTask

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mbrelease.checkpoints.source import Source
 from mbrelease.errors import UserError, did_you_mean
 from mbrelease.evaluation.comparable import comparable_records
-from mbrelease.evaluation.measure import task_sha256
+from mbrelease.evaluation.jobs import task_sha256
 from mbrelease.evaluation.metric_names import split_metric
 from mbrelease.registry.project import Project
 from mbrelease.registry.tasks import AnyTask

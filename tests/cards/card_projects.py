@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, write_record
-from mbrelease.evaluation.measure import task_sha256
+from mbrelease.evaluation.jobs import task_sha256
 from mbrelease.files import sha256_json
 from mbrelease.registry.project import Project
 from mbrelease.registry.tasks import AnyTask

@@ -11,7 +11,8 @@ from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.candidates import run_checkpoints
 from mbrelease.evaluation.evidence import read_examples, read_records
-from mbrelease.evaluation.measure import plan_jobs, run_jobs, stored
+from mbrelease.evaluation.jobs import plan_jobs, stored
+from mbrelease.evaluation.measure import run_jobs
 from mbrelease.progress import Silent
 from mbrelease.registry.load import load_project
 from mbrelease.registry.tasks import ClassificationTask, MlmTask, RetrievalTask, SplitFiles
@@ -133,7 +134,7 @@ def test_a_file_that_changes_while_it_is_measured_leaves_no_record(project, save
     else:
         with (project / "data.jsonl").open("a") as file:
             file.write('{"id": "new", "title": "a", "text": "b"}\n')
-    with pytest.raises(UserError, match=r"changed while they were measured"):
+    with pytest.raises(UserError, match=r"changed since the measurement was planned"):
         run_jobs(jobs, project / "evidence")
     assert not list((project / "evidence").glob("*/*.json"))
 

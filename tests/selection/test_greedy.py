@@ -15,7 +15,8 @@ from mbrelease.cli.main import main
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.candidates import run_checkpoints
-from mbrelease.evaluation.measure import plan_jobs, run_jobs, stored
+from mbrelease.evaluation.jobs import plan_jobs, stored
+from mbrelease.evaluation.measure import run_jobs
 from mbrelease.pipeline import release_variant
 from mbrelease.progress import Silent
 from mbrelease.registry.load import load_project

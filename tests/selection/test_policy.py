@@ -15,7 +15,7 @@ from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.cli.main import main
 from mbrelease.errors import UserError
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, write_record
-from mbrelease.evaluation.measure import task_sha256
+from mbrelease.evaluation.jobs import task_sha256
 from mbrelease.registry.load import load_project
 from mbrelease.selection.candidates import average_folder, average_members
 from mbrelease.selection.decision import read_decision, write_decision
