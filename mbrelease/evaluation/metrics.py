@@ -42,31 +42,51 @@ def mlm_metrics(examples: Columns, weights: Floats) -> dict[str, Floats]:
 def retrieval_metrics(
     examples: Columns, weights: Floats, names: Sequence[str]
 ) -> dict[str, Floats]:
-    """The metrics ``names`` (``recall@k``, ``mrr``, ``ndcg@k``) of ranks with one gold document.
+    """The metrics ``names`` (``recall@k``, ``mrr``, ``ndcg@k``) of the ranks of gold documents.
+
+    Of each query, then averaged: ``recall@k`` is the share of its gold documents with rank ≤ k (as
+    trec_eval has it; not whether there is any, nor a share of min(k, gold documents)); ``mrr`` is
+    1 / the best rank, at any depth; ``ndcg@k`` is Σ 1 / log2(1 + rank) over gold documents with
+    rank ≤ k, divided by the same sum of the ranks 1 to min(k, gold documents) (Järvelin and
+    Kekäläinen, 2002, with gains of 0 and 1).
 
     Args:
-        examples: ``rank`` of the gold document, from 1, one entry a query.
+        examples: ``rank``, from 1, where every query has one gold document; otherwise ``ranks``,
+            an array of objects, each the rising ranks of a query. One entry a query.
         weights: Shape (resamples, queries).
         names: Metric names as they stand in the registry.
 
     Raises:
         ValueError: a name is not a retrieval metric.
     """
-    rank = examples["rank"].astype(np.float64)
+    if "rank" in examples:
+        rank = examples["rank"].astype(np.float64)
+        counts = np.ones(len(rank), dtype=np.int64)
+    else:
+        rank = np.concatenate(list(examples["ranks"])).astype(np.float64)
+        counts = np.asarray([len(ranks) for ranks in examples["ranks"]])
     total = weights.sum(axis=1)
-    return {name.replace("@", "_at_"): weights @ _gain(name, rank) / total for name in names}
+    return {
+        name.replace("@", "_at_"): weights @ _gain(name, rank, counts) / total for name in names
+    }
 
 
-def _gain(name: str, rank: Floats) -> Floats:
+def _gain(name: str, rank: Floats, counts: NDArray[np.int64]) -> Floats:
+    """The value of each query; ``rank`` holds its ``counts`` rising ranks after one another."""
+    starts = np.cumsum(counts) - counts
     if name == "mrr":
-        return 1.0 / rank
+        return 1.0 / rank[starts]
     match = re.fullmatch(r"(recall|ndcg)@([1-9]\d*)", name)
     if match is None:
         raise ValueError(f"unknown retrieval metric '{name}'")
-    within = rank <= int(match[2])
-    # With one gold document the ideal DCG is 1 and nDCG is 1 / log2(1 + rank).
-    gain = within if match[1] == "recall" else within / np.log2(1.0 + rank)
-    return np.asarray(gain, dtype=np.float64)
+    depth = int(match[2])
+    within = rank <= depth
+    if match[1] == "recall":
+        return np.asarray(np.add.reduceat(within.astype(np.float64), starts) / counts)
+    gained = np.add.reduceat(within / np.log2(1.0 + rank), starts)
+    most = min(depth, int(counts.max()))
+    ideal = np.cumsum(1.0 / np.log2(2.0 + np.arange(most)))
+    return np.asarray(gained / ideal[np.minimum(counts, depth) - 1])
 
 
 def classification_metrics(examples: Columns, weights: Floats) -> dict[str, Floats]:
