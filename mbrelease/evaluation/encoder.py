@@ -1,83 +1,34 @@
-"""Run a checkpoint over texts: tokenize, batch by length, embed or score masked tokens."""
+"""Run a checkpoint over texts: embed them, give their token vectors, or score masked tokens."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mbrelease.checkpoints.checkpoint import Checkpoint
-from mbrelease.errors import CheckFailed, MissingExtra, UserError
-from mbrelease.evaluation.backend import Backend, available_cores
-from mbrelease.files import sha256_json
+from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from mbrelease.errors import CheckFailed, UserError
+from mbrelease.evaluation.backend import Backend
+from mbrelease.evaluation.batching import batches_by_length as batches_by_length
+from mbrelease.evaluation.batching import run_batches
+from mbrelease.evaluation.embedding_cache import cached, embedding_key, model_identity
+from mbrelease.evaluation.forward import hidden_states, load_model
+from mbrelease.evaluation.tokenizer import Tokenizer
+from mbrelease.evaluation.tokenizer import Tokens as Tokens
+from mbrelease.evaluation.transfer import to_device
 from mbrelease.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     import torch
 
-# Tokens a batch, padding included. On a CPU a small batch stays in the cache: 1,024 was faster
-# than 4,096 on every length tried.
-TOKEN_BUDGET = {"cpu": 1024, "cuda": 32_768}
-
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """One text as token ids. ``spans`` are character offsets in the text."""
-
-    ids: NDArray[np.int64]
-    is_special: NDArray[np.bool_]
-    spans: tuple[tuple[int, int], ...]
-    truncated: bool
-
-
-class Tokenizer:
-    """tokenizer.json as it stands, read by the tokenizers library.
-
-    Whatever transformers generation wrote tokenizer_config.json, the ids are the same.
-    """
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        """Read the tokenizer of ``checkpoint``.
-
-        Raises:
-            UserError: there is none, it is malformed, or it has no mask token.
-        """
-        try:
-            import tokenizers
-        except ImportError as error:
-            raise MissingExtra("eval", "measuring a checkpoint") from error
-        path = checkpoint.path / "tokenizer.json"
-        try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception
-            raise UserError(f"cannot read {path}: {error}") from error
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        mask_id = self._tokenizer.token_to_id(checkpoint.mask_token)
-        if mask_id is None:
-            raise UserError(f"{path}: the mask token {checkpoint.mask_token!r} is not in it")
-        self.mask_id = int(mask_id)
-
-    def encode(self, texts: Sequence[str], max_length: int) -> list[Tokens]:
-        """Token ids of each text, special tokens added, cut to ``max_length``."""
-        self._tokenizer.enable_truncation(max_length)
-        return [
-            Tokens(
-                np.asarray(encoding.ids, dtype=np.int64),
-                np.asarray(encoding.special_tokens_mask, dtype=np.bool_),
-                tuple(encoding.offsets),
-                bool(encoding.overflowing),
-            )
-            for encoding in self._tokenizer.encode_batch(list(texts))
-        ]
+TEXTS_A_PIECE = 16_384
+"""Tokenized and sorted by length together, so that memory does not grow with the texts."""
+MASKED_A_PIECE = 1024
+"""Positions the head runs on together: their logits, one a token of the vocabulary, are large."""
 
 
 @dataclass(frozen=True)
@@ -89,21 +40,24 @@ class MaskedScore:
 
 
 class Encoder:
-    """A checkpoint in memory."""
+    """A checkpoint to measure. Its weights are read when they are first needed."""
 
     def __init__(self, checkpoint: Checkpoint, backend: Backend) -> None:
-        """Load ``checkpoint`` for inference.
+        """Read the tokenizer of ``checkpoint``.
 
         Raises:
-            MissingExtra: torch or transformers is not installed.
-            UserError: the checkpoint is not a ModernBERT, or its tensors do not fit its config.
+            MissingExtra: what reads tokenizers is not installed.
+            UserError: there is no tokenizer, or none with a mask token.
         """
         self.checkpoint = checkpoint
         self.backend = backend
         self.config = checkpoint.config
         self.tokenizer = Tokenizer(checkpoint)
-        self.model = _load(checkpoint, backend)
-        self._embeddings: dict[str, tuple[NDArray[np.float32], int]] = {}
+
+    @cached_property
+    def model(self) -> Any:
+        """The masked-language model; see ``load_model`` for what it raises."""
+        return load_model(self.checkpoint, self.backend)
 
     def embed(
         self,
@@ -117,27 +71,44 @@ class Encoder:
 
         The result is kept, because tasks share their texts.
 
+        Args:
+            texts: An empty text is its special tokens.
+            max_length: Tokens kept of each, special tokens included.
+            pooling: cls or mean.
+            progress: Told of each text.
+
         Raises:
             CheckFailed: the model returns NaN or infinite values.
+            UserError: the model does not load, or a text has no token at all.
         """
-        key = sha256_json([list(texts), max_length, pooling])
-        if key not in self._embeddings:
-            tokens = self.tokens(texts, max_length)
-            ids = [token.ids for token in tokens]
-            result = np.empty((len(tokens), self.config.hidden_size), dtype=np.float32)
+        identity = model_identity(self.checkpoint)
+        return cached(
+            embedding_key(identity, self.backend, texts, max_length=max_length, pooling=pooling),
+            lambda: self._embed(texts, max_length, pooling, progress),
+            still_true=lambda: model_identity(open_checkpoint(self.checkpoint.path)) == identity,
+        )
 
-            def pooled(rows: list[int]) -> NDArray[np.float32]:
-                hidden, mask = self._hidden([ids[row] for row in rows])
-                vectors = hidden[:, 0] if pooling == "cls" else _mean_pool(hidden, mask)
-                return np.asarray(vectors.float().cpu().numpy())
+    def token_vectors(
+        self, texts: Sequence[str], *, max_length: int, progress: Progress = SILENT
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The last hidden states of each text, shape (tokens, hidden), special tokens included.
 
-            progress.start(f"{self.checkpoint.name}: embed", len(tokens), "texts")
-            for rows, vectors in self._by_batches(ids, pooled):
-                result[rows] = vectors
-                progress.advance(len(rows))
-            self._check_finite(result)
-            self._embeddings[key] = result, sum(token.truncated for token in tokens)
-        return self._embeddings[key]
+        Yields a row of ``texts`` and its vectors, every row once and in no order; nothing is kept.
+
+        Raises:
+            CheckFailed: the model returns NaN or infinite values.
+            UserError: the model does not load, or a text has no token at all.
+        """
+        progress.start(f"{self.checkpoint.name}: token vectors", len(texts), "texts")
+        for first, ids, _ in self._pieces(texts, max_length):
+
+            def vectors(rows: list[int], ids: list[NDArray[np.int64]] = ids) -> torch.Tensor:
+                return hidden_states(self.model, self.backend, [ids[row] for row in rows]).float()
+
+            for rows, found in self._run(vectors, ids, first, progress):
+                ends = np.cumsum([len(ids[row]) for row in rows])
+                for row, part in zip(rows, np.split(found, ends[:-1]), strict=True):
+                    yield first + row, part
 
     def score_masked(
         self,
@@ -158,19 +129,17 @@ class Encoder:
 
         Raises:
             CheckFailed: the model returns NaN or infinite values.
+            UserError: the model does not load, or a text has no token at all.
         """
 
-        def scored(rows: list[int]) -> list[MaskedScore]:
+        def scored(rows: list[int]) -> torch.Tensor:
             return self._score([inputs[row] for row in rows], [targets[row] for row in rows])
 
-        scores: dict[int, MaskedScore] = {}
+        result = np.empty((len(inputs), 2))
         progress.start(f"{self.checkpoint.name}: masked tokens", len(inputs), "texts")
-        for rows, batch in self._by_batches(inputs, scored):
-            scores.update(zip(rows, batch, strict=True))
-            progress.advance(len(rows))
-        result = [scores[row] for row in range(len(inputs))]
-        self._check_finite(np.asarray([score.nll_sum for score in result]))
-        return result
+        for rows, sums in self._run(scored, inputs, 0, progress):
+            result[rows] = sums
+        return [MaskedScore(float(nll), int(hits)) for nll, hits in result]
 
     def tokens(self, texts: Sequence[str], max_length: int) -> list[Tokens]:
         """Token ids of each text, cut to ``max_length`` and to the model's own context.
@@ -179,146 +148,117 @@ class Encoder:
             UserError: the tokenizer knows tokens that the model has no embedding for.
         """
         tokens = self.tokenizer.encode(texts, min(max_length, self.config.max_position_embeddings))
-        largest = max([self.tokenizer.mask_id, *(int(t.ids.max(initial=0)) for t in tokens)])
+        self._refuse_unknown([token.ids for token in tokens])
+        return tokens
+
+    def _embed(
+        self, texts: Sequence[str], max_length: int, pooling: str, progress: Progress
+    ) -> tuple[NDArray[np.float32], int]:
+        pool = {"cls": _first_of_each, "mean": _mean_of_each}[pooling]
+        result = np.empty((len(texts), self.config.hidden_size), dtype=np.float32)
+        n_truncated = 0
+        progress.start(f"{self.checkpoint.name}: embed", len(texts), "texts")
+        for first, ids, truncated in self._pieces(texts, max_length):
+
+            def pooled(rows: list[int], ids: list[NDArray[np.int64]] = ids) -> torch.Tensor:
+                import torch
+
+                batch = [ids[row] for row in rows]
+                hidden = hidden_states(self.model, self.backend, batch)
+                with torch.inference_mode():
+                    return pool(hidden, [len(sequence) for sequence in batch])
+
+            n_truncated += int(truncated.sum())
+            for rows, vectors in self._run(pooled, ids, first, progress):
+                result[first + np.asarray(rows)] = vectors
+        return result, n_truncated
+
+    def _pieces(
+        self, texts: Sequence[str], max_length: int
+    ) -> Iterator[tuple[int, list[NDArray[np.int64]], NDArray[np.bool_]]]:
+        """The first row of each piece, the ids of its texts, and which of them were cut."""
+        longest = min(max_length, self.config.max_position_embeddings)
+        for first in range(0, len(texts), TEXTS_A_PIECE):
+            ids, truncated = self.tokenizer.ids(texts[first : first + TEXTS_A_PIECE], longest)
+            self._refuse_unknown(ids)
+            yield first, ids, truncated
+
+    def _score(
+        self, inputs: Sequence[NDArray[np.int64]], targets: Sequence[NDArray[np.int64]]
+    ) -> torch.Tensor:
+        """Sum of the negative log-likelihoods and number of hits: float64, shape (texts, 2)."""
+        import torch
+
+        hidden = hidden_states(self.model, self.backend, inputs)
+        labels = np.concatenate(targets)
+        asked = np.flatnonzero(labels != -100)
+        row = np.repeat(np.arange(len(targets)), [len(target) for target in targets])[asked]
+        where, label, text = (
+            torch.split(to_device(array, self.backend.device), MASKED_A_PIECE)
+            for array in (asked, labels[asked], row)
+        )
+        with torch.inference_mode():
+            sums = torch.zeros(len(inputs), 2, dtype=torch.float64, device=hidden.device)
+            for at, true, into in zip(where, label, text, strict=True):
+                logits = self.model.decoder(self.model.head(hidden[at])).float()
+                nll = logits.logsumexp(dim=-1) - logits.gather(1, true[:, None])[:, 0]
+                hits = logits.argmax(dim=-1) == true
+                sums.index_add_(0, into, torch.stack([nll.double(), hits.double()], dim=1))
+            return sums
+
+    def _run(
+        self,
+        function: Callable[[list[int]], torch.Tensor],
+        sequences: Sequence[NDArray[np.int64]],
+        first: int,
+        progress: Progress,
+    ) -> Iterator[tuple[list[int], NDArray[Any]]]:
+        """Apply ``function`` to batches of rows, and refuse results that are not finite.
+
+        Args:
+            function: Gives the same number of rows for each text, or one for each token.
+            sequences: Token ids of each row.
+            first: How many texts were before the first row.
+            progress: Told of each text.
+        """
+        lengths = [len(sequence) for sequence in sequences]
+        if 0 in lengths:
+            raise UserError(
+                f"{self.checkpoint.path}: text {first + lengths.index(0) + 1} has no token, for it "
+                "is empty and tokenizer.json adds no special tokens",
+                mend="drop it from the data",
+            )
+        _ = self.model  # loaded once, before threads ask for it
+        for rows, result in run_batches(function, lengths, self.backend, progress):
+            if not np.isfinite(result).all():
+                numbers = sorted(first + row + 1 for row in rows)
+                named = ", ".join(map(str, numbers[:5])) + (" …" if len(numbers) > 5 else "")
+                raise CheckFailed(
+                    f"{self.checkpoint.path}: the model returns NaN or infinite values in the "
+                    f"batch of text{'s' * (len(numbers) > 1)} {named}",
+                    mend="check it with 'mbrelease verify', or leave it out of the candidates",
+                )
+            yield rows, result
+            progress.advance(len(rows))
+
+    def _refuse_unknown(self, ids: Sequence[NDArray[np.int64]]) -> None:
+        largest = max([self.tokenizer.mask_id, *(int(one.max(initial=0)) for one in ids)])
         if largest >= self.config.vocab_size:
             raise UserError(
                 f"{self.checkpoint.path}: tokenizer.json gives id {largest}, and the model has "
                 f"{self.config.vocab_size} embeddings",
                 mend="put the tokenizer beside it that the model was trained with",
             )
-        return tokens
-
-    def _score(
-        self, inputs: Sequence[NDArray[np.int64]], targets: Sequence[NDArray[np.int64]]
-    ) -> list[MaskedScore]:
-        import torch
-
-        hidden, _ = self._hidden(inputs)
-        labels = _pad(targets, -100).to(self.model.device)
-        asked = labels != -100
-        with torch.inference_mode():
-            logits = self.model.decoder(self.model.head(hidden[asked])).float()
-            nll = torch.nn.functional.cross_entropy(logits, labels[asked], reduction="none")
-            hits = logits.argmax(dim=-1) == labels[asked]
-        counts = asked.sum(dim=1).tolist()
-        return [
-            MaskedScore(float(row_nll.sum()), int(row_hits.sum()))
-            for row_nll, row_hits in zip(
-                torch.split(nll.double(), counts), torch.split(hits, counts), strict=True
-            )
-        ]
-
-    def _by_batches(
-        self, sequences: Sequence[NDArray[np.int64]], function: Callable[[list[int]], Result]
-    ) -> Iterator[tuple[list[int], Result]]:
-        """Apply ``function`` to the rows of each batch; yields rows and result, in order.
-
-        On a CPU the batches run beside each other, one core each: for models and batches of this
-        size that is faster than several cores on one batch, and where other work shares the
-        machine it does not collapse (threads that wait for each other within an operation
-        slowed it four times).
-        """
-        import torch
-
-        batches = batches_by_length(
-            [len(sequence) for sequence in sequences], TOKEN_BUDGET[self.backend.device]
-        )
-        if self.backend.device != "cpu":
-            for rows in batches:
-                yield rows, function(rows)
-            return
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        pool = ThreadPoolExecutor(available_cores())
-        try:
-            yield from zip(batches, pool.map(function, batches), strict=True)
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(threads)
-
-    def _hidden(self, sequences: Sequence[NDArray[np.int64]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The last hidden states (batch, length, hidden) and the mask (batch, length)."""
-        import torch
-
-        ids = _pad(sequences, 0)  # any id: the mask hides it
-        lengths = np.asarray([len(sequence) for sequence in sequences])
-        mask = _to_tensor(np.arange(ids.shape[1]) < lengths[:, None]).to(self.model.device)
-        with torch.inference_mode():
-            output = self.model.model(input_ids=ids.to(self.model.device), attention_mask=mask)
-        return output.last_hidden_state, mask
-
-    def _check_finite(self, values: NDArray[Any]) -> None:
-        if not np.isfinite(values).all():
-            raise CheckFailed(
-                f"{self.checkpoint.path}: the model returns NaN or infinite values",
-                mend="check it with 'mbrelease verify', or leave it out of the candidates",
-            )
 
 
-def batches_by_length(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Group rows of similar length so that rows × longest stays within ``token_budget``.
-
-    Longest first, so that a batch that does not fit in memory fails at once. A row longer than
-    the budget is a batch of its own.
-    """
-    batches: list[list[int]] = []
-    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
-        longest = lengths[batches[-1][0]] if batches else 0
-        if batches and (len(batches[-1]) + 1) * longest <= token_budget:
-            batches[-1].append(row)
-        else:
-            batches.append([row])
-    return batches
+def _first_of_each(hidden: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+    """The first token's vector of each text, shape (texts, hidden), in float32."""
+    starts = np.cumsum(lengths) - lengths
+    return hidden[to_device(starts, hidden.device.type)].float()
 
 
-def _load(checkpoint: Checkpoint, backend: Backend) -> Any:
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise MissingExtra("eval", "measuring a checkpoint") from error
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    _ = checkpoint.headers  # a truncated file gets its own sentence before torch sees it
-    try:
-        model, info = transformers.AutoModelForMaskedLM.from_pretrained(
-            checkpoint.path,
-            local_files_only=True,
-            use_safetensors=True,
-            attn_implementation=backend.attn,
-            dtype=getattr(torch, backend.dtype),
-            output_loading_info=True,
-        )
-    except Exception as error:  # a config that cannot be built fails in its own way each time
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{checkpoint.path} does not load: {first}", mend="check it with 'mbrelease verify'"
-        ) from error
-    if info["missing_keys"]:
-        # transformers fills missing tensors with random numbers and only warns.
-        raise UserError(
-            f"{checkpoint.path} lacks {len(info['missing_keys'])} tensors of its config, such as "
-            f"'{min(info['missing_keys'])}'",
-            mend="check it with 'mbrelease verify'",
-        )
-    return model.eval().to(backend.device)
-
-
-def _pad(sequences: Sequence[NDArray[np.int64]], value: int) -> torch.Tensor:
-    longest = max(len(sequence) for sequence in sequences)
-    padded = np.full((len(sequences), longest), value, dtype=np.int64)
-    for row, sequence in enumerate(sequences):
-        padded[row, : len(sequence)] = sequence
-    return _to_tensor(padded)
-
-
-def _to_tensor(array: NDArray[Any]) -> torch.Tensor:
+def _mean_of_each(hidden: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+    """The mean of each text's vectors, shape (texts, hidden), taken in float32."""
     import torch
 
-    return torch.from_numpy(array)
-
-
-def _mean_pool(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+    return torch.stack([text.float().mean(dim=0) for text in torch.split(hidden, lengths)])

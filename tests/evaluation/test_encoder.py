@@ -10,7 +10,8 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
-from mbrelease.evaluation.encoder import Encoder, batches_by_length
+from mbrelease.evaluation.batching import batches_by_length
+from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.tasks.mlm import choose_masked, masked_bytes
 
 TEXTS = ["the owl", "", "a much longer text about the other owls, " * 3, "x", "the " * 200]
@@ -113,7 +114,7 @@ def test_nan_is_refused_and_the_checkpoint_named(spoilt):
 def test_a_missing_tensor_is_not_replaced_by_random_numbers(spoilt):
     checkpoint = spoilt(lambda tensors: tensors.pop("model.layers.1.mlp.Wo.weight"))
     with pytest.raises(UserError, match="lacks 1 tensors of its config"):
-        Encoder(checkpoint, Backend())
+        _ = Encoder(checkpoint, Backend()).model
 
 
 def test_a_truncated_file_gets_its_own_sentence(spoilt):
@@ -121,7 +122,7 @@ def test_a_truncated_file_gets_its_own_sentence(spoilt):
     path = checkpoint.path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(UserError, match="truncated"):
-        Encoder(checkpoint, Backend())
+        _ = Encoder(checkpoint, Backend()).model
 
 
 def test_a_tokenizer_without_its_mask_token_is_refused(saved_by_5x, tmp_path):
@@ -158,7 +159,7 @@ def test_a_config_that_cannot_be_built_is_a_sentence(saved_by_5x, tmp_path, edit
     folder = shutil.copytree(saved_by_5x, tmp_path / "model")
     edit_json(folder / "config.json", **fields)
     with pytest.raises(UserError, match="does not load"):
-        Encoder(open_checkpoint(folder), Backend())
+        _ = Encoder(open_checkpoint(folder), Backend()).model
 
 
 def test_batches_hold_every_row_once_within_the_budget():
