@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from mbrelease.errors import UserError
 from mbrelease.files import locked, read_json, sha256_file, unreadable, write_bytes
 
 MEMORY_ENTRIES = 4096
+SHA256 = re.compile(r"[0-9a-f]{64}")
 SETTLED_NS = 2_000_000_000
 """A file younger than this may change again within one tick of its clock."""
 
@@ -89,8 +91,17 @@ def remember(key: str, digest: str, paths: Sequence[Path]) -> None:
 
 
 def _memory_file() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(base) / "mbrelease" / "sha256.json"
+    return _cache() / "mbrelease" / "sha256.json"
+
+
+def _cache() -> Path:
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        # A user without a home, as in containers. Nothing can lie below this.
+        return Path(os.devnull)
 
 
 def _load(place: Path) -> dict[str, str]:
@@ -101,4 +112,4 @@ def _load(place: Path) -> dict[str, str]:
         return {}
     if not isinstance(content, dict):
         return {}
-    return {k: v for k, v in content.items() if isinstance(v, str) and len(v) == 64}
+    return {k: v for k, v in content.items() if isinstance(v, str) and SHA256.fullmatch(v)}

@@ -177,9 +177,14 @@ def resumable_folder(path: Path, state: str) -> Iterator[Path]:
     is not part of the result.
 
     Raises:
-        UserError: the parent folder cannot be written, the disk is full, or another process is
-            writing ``path``.
+        UserError: the parent folder cannot be written, the disk is full, another process is
+            writing ``path``, or no folder can take its place.
     """
+    if path.name in ("", "..") or path.is_mount():
+        raise UserError(
+            f"no folder can take the place of {path}, which is in use",
+            mend=f"name a new one inside it: {path / 'NAME'}",
+        )
     temporary = path.parent / f".{path.name}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,7 +217,8 @@ def _hold(folder: Path) -> int:
     """Make ``folder`` if it is not there, and lock it."""
     while True:
         folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
+        # Never through a link that another put there: what lies behind it would be removed.
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -84,8 +84,8 @@ def average_checkpoints(
         progress.note(f"{output}: unchanged")
         return earlier
     check_replaceable(output)
-    check_storage(storage, plan.last)
     merge = check_compatible([member.source for member in plan.members], allow)
+    check_storage(storage, plan.last)
     chosen_by = {"ranked_by": ranked_by} | ({} if search is None else {"search": search})
     _write(plan, merge, chosen_by, progress)
     return open_checkpoint(output)
@@ -203,6 +203,7 @@ def _write(plan: Plan, merge: Merge, chosen_by: Mapping[str, Any], progress: Pro
         draft_metadata=average_metadata(plan, unknown),
         metadata=lambda: average_metadata(plan, digests()),
         record=record,
+        check_output=lambda: check_replaceable(plan.output),
         progress=progress,
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from mbrelease.averaging.dtypes import FLOATING
 from mbrelease.checkpoints.safetensors_layout import TensorSpec
 from mbrelease.checkpoints.source import Source, StoredTensor
 from mbrelease.errors import CheckFailed, UserError, did_you_mean
@@ -37,13 +39,15 @@ def check_compatible(sources: Sequence[Source], allow: Collection[str] = ()) -> 
 
     No tensor is read. What ``allow`` names may differ, and is then as the last checkpoint has it:
     a config field, the tokenizer, a tensor that others lack or have in another shape. Tensors of
-    different dtypes are averaged all the same and get the last one's.
+    different floating dtypes are averaged all the same and get the last one's.
 
     Raises:
         CheckFailed: they differ in anything else; every difference is listed (a long list is cut,
             with its length).
         UserError: a file is missing or malformed, or ``allow`` names nothing there is.
     """
+    for source in sources:
+        _check_tensors(source)
     _check_allow(sources, allow)
     first = sources[0]
     differences = [found for other in sources[1:] for found in _differences(first, other)]
@@ -59,9 +63,27 @@ def _merge(sources: Sequence[Source]) -> Merge:
     for name, tensor in sources[-1].stored.items():
         spec = TensorSpec(tensor.dtype, tensor.shape)
         others = [source.stored.get(name) for source in sources]
-        everywhere = all(other is not None and other.shape == tensor.shape for other in others)
-        (averaged if everywhere else copied)[name] = spec
+        alike = all(other is not None and _can_be_averaged(other, tensor) for other in others)
+        (averaged if alike else copied)[name] = spec
     return Merge(averaged, copied)
+
+
+def _can_be_averaged(one: StoredTensor, other: StoredTensor) -> bool:
+    dtypes = {one.dtype, other.dtype}
+    return one.shape == other.shape and (len(dtypes) == 1 or dtypes <= FLOATING)
+
+
+def _check_tensors(source: Source) -> None:
+    """Stop unless ``source`` has tensors, each of them once."""
+    count = Counter(name for stream in source.hash_streams for name in stream.tensors)
+    if not count:
+        raise UserError(f"{source.path} holds no tensors", mend="save the checkpoint again")
+    name, times = count.most_common(1)[0]
+    if times > 1:
+        raise UserError(
+            f"tensor {name} lies in {times} of the files of {source.path}",
+            mend="which of them counts is not known; save the checkpoint again",
+        )
 
 
 def _check_allow(sources: Sequence[Source], allow: Collection[str]) -> None:

@@ -40,25 +40,35 @@ def convert_checkpoint(
         CheckFailed: a value is NaN or infinite, or too large for the dtype.
         UserError: the source cannot be read, or ``output`` holds something else.
     """
-    if output.exists() and (output.is_file() or any(output.iterdir())):
-        if _is_converted(source, output, storage):
-            progress.note(f"{output}: unchanged")
-            return open_checkpoint(output), False
-        raise UserError(
-            f"{output} is there and holds something else", mend="choose another output with -o"
-        )
+    if not _is_free(output) and _is_converted(source, output, storage):
+        progress.note(f"{output}: unchanged")
+        return open_checkpoint(output), False
+    _check_free(output)
+    merge = check_compatible([source])
     check_storage(storage, source)
     write_model(
         (Member(source, Fraction(1)),),
-        check_compatible([source]),
+        merge,
         source,
         output,
         storage=storage,
         draft_metadata=CONVERTED_METADATA,
         metadata=lambda: CONVERTED_METADATA,
+        check_output=lambda: _check_free(output),
         progress=progress,
     )
     return open_checkpoint(output), True
+
+
+def _is_free(output: Path) -> bool:
+    return not output.exists() or (output.is_dir() and not any(output.iterdir()))
+
+
+def _check_free(output: Path) -> None:
+    if not _is_free(output):
+        raise UserError(
+            f"{output} is there and holds something else", mend="choose another output with -o"
+        )
 
 
 def _is_converted(source: Source, output: Path, storage: Storage) -> bool:

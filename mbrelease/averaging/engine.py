@@ -4,10 +4,15 @@ For members x_i with weights w_i = a_i / D (whole a_i, D), each element is
 
     mean = (Σ a_i · x_i) / D        in float64, then rounded once to the dtype of the output
 
-Products and sums of float32, float16 and bfloat16 values are exact in float64 unless their
-exponents lie more than about 25 apart, so the result is the correctly rounded mean, and the mean
-of copies is the copy. float64 tensors have no room for exact sums; theirs is taken as
-x_0 + Σ w_i · (x_i − x_0), which keeps copies exact.
+A float32 has 24 significant bits, so Σ is exact in float64 (53 bits), and the result the correctly
+rounded mean, where
+
+    D · max |x_i|  ≤  2^29 · min |x_i|        over the x_i that are not 0
+
+(for 4 checkpoints, values up to 2^27 apart; for weights over D = 2^24, up to 2^5). Beyond that a
+sum may be off in its last bit, before it is rounded. For float16 and bfloat16 it is 2^42 and 2^45.
+Copies are always exact, as D ≤ 2^24, and their mean is the copy. float64 tensors have no room for
+exact sums; theirs is taken as x_0 + Σ w_i · (x_i − x_0), which keeps copies exact.
 """
 
 from __future__ import annotations

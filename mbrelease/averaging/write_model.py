@@ -54,6 +54,7 @@ def write_model(
     draft_metadata: Mapping[str, str],
     metadata: Callable[[], Mapping[str, str]],
     record: Callable[[Mapping[str, str]], Mapping[str, Any]] = lambda files: {},
+    check_output: Callable[[], None] = lambda: None,
     progress: Progress = SILENT,
 ) -> None:
     """Write the weighted sum of ``members`` with the config and tokenizer of ``last``.
@@ -67,11 +68,13 @@ def write_model(
         draft_metadata: As long as ``metadata`` will be, which may not be known before all is read.
         metadata: Asked when the tensors are written.
         record: JSON files that lie beside, from the sha256 of each file that was written.
+        check_output: Raises if ``output`` may not be replaced; asked last, for something may have
+            come to lie there meanwhile.
         progress: Told the bytes that were read.
 
     Raises:
         CheckFailed: a value is NaN, infinite, or too large for the dtype.
-        UserError: an input cannot be read, or the output cannot be written.
+        UserError: an input cannot be read or changed meanwhile, or the output cannot be written.
     """
     specs = {
         name: stored_as(spec, storage.dtype)
@@ -79,6 +82,7 @@ def write_model(
     }
     files = plan_files(specs, draft_metadata, storage.max_shard_bytes)
     beside = model_files(last, storage)
+    keys = {source: _keys(source) for source in (*(member.source for member in members), last)}
     with resumable_folder(output, _state(members, files, last)) as folder:
         _check_space(folder, files)
         work = Work(members, tuple(files), folder, frozenset(merge.copied), last)
@@ -100,6 +104,8 @@ def write_model(
                 future.result()
         for name, content in record(digests).items():
             write_json(folder / name, content)
+        _check_unchanged(keys)
+        check_output()
 
 
 def stored_as(spec: TensorSpec, dtype: str | None) -> TensorSpec:
@@ -147,15 +153,27 @@ def _state(members: tuple[Member, ...], files: list[OutputFile], last: Source) -
     return canonical_json(
         {
             "boot": boot_id(),
-            "members": [
-                [[stream.key for stream in member.source.hash_streams], str(member.weight)]
-                for member in members
-            ],
+            "members": [[_keys(member.source), str(member.weight)] for member in members],
             "files": [[file.name, file.layout.header.decode("latin-1")] for file in files],
-            "last": [stream.key for stream in last.hash_streams],
+            "last": _keys(last),
             "tile_elements": TILE_ELEMENTS,
         }
     )
+
+
+def _keys(source: Source) -> list[str]:
+    """What changes with the files of ``source``."""
+    return [stream.key for stream in source.hash_streams]
+
+
+def _check_unchanged(keys: Mapping[Source, list[str]]) -> None:
+    """Stop if a file is another than when ``keys`` were taken: old and new would be mixed."""
+    for source, before in keys.items():
+        if _keys(source) != before:
+            raise UserError(
+                f"{source.path} changed while it was read",
+                mend="is something still writing it? run the same command when that has ended",
+            )
 
 
 def _check_space(folder: Path, files: list[OutputFile]) -> None:

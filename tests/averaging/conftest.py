@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 CONFIG = {"model_type": "modernbert", "vocab_size": 64, "hidden_size": 8, "num_hidden_layers": 2}
-DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "bool": "BOOL"}
+DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "int64": "I64",
+    "int32": "I32",
+    "bool": "BOOL",
+}
 
 Tensors = Mapping[str, np.ndarray]
 MakeCheckpoint = Callable[..., Path]

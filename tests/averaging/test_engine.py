@@ -21,6 +21,7 @@ from mbrelease.averaging.tiles import plan_files
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.checkpoints.safetensors_header import read_header
 from mbrelease.checkpoints.safetensors_layout import TensorSpec
+from mbrelease.cli.main import main
 from mbrelease.errors import CheckFailed, UserError
 
 RANDOM = np.random.default_rng(0)
@@ -298,6 +299,24 @@ def test_a_truncated_input_leaves_no_output(make_checkpoint, tmp_path, kept):
     os.truncate(file, kept)
     with pytest.raises(UserError, match="not a whole safetensors file"):
         average_checkpoints(shares(folders), tmp_path / "out", recipe="test")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["run"]
+
+
+@pytest.mark.parametrize("call", ["average", "convert"])
+@pytest.mark.parametrize("what", ["twice", "empty"])
+def test_a_tensor_in_two_shards_or_none_at_all_is_refused(
+    make_checkpoint, tmp_path, capsys, call, what
+):
+    """The hash of one shard would wait for ever for the bytes that were read from the other."""
+    folder = make_checkpoint(1, {"a": normal(50), "b": normal(60)}, shards=2)
+    one, two = sorted(folder.glob("*.safetensors"))
+    empty = (2).to_bytes(8, "little") + b"{}"
+    one.write_bytes(two.read_bytes() if what == "twice" else empty)
+    two.write_bytes(one.read_bytes())
+    more = ["--max-shard-size", "1KB"] if what == "empty" else []
+    assert main([call, str(folder), "-o", str(tmp_path / "out"), *more]) == 2
+    said = capsys.readouterr().err
+    assert ("tensor b lies in 2 of the files" if what == "twice" else "holds no tensors") in said
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["run"]
 
 

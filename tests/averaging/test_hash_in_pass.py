@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pwd
 from fractions import Fraction
 from pathlib import Path
 
@@ -118,3 +119,27 @@ def test_a_second_average_hashes_nothing(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(source_module, "_feed", fail)
     members = [(source, Fraction(i, 10)) for i, (source, _) in enumerate(members_of(folders), 1)]
     average_checkpoints(members, tmp_path / "two", recipe="rising")
+
+
+@pytest.mark.parametrize("digest", ["é" * 64, "A" * 64, "0" * 63, 7])
+def test_a_memory_that_was_tampered_with_is_no_hash(folders, tmp_path, own_cache, digest):
+    memory = own_cache / "mbrelease" / "sha256.json"
+    memory.parent.mkdir(exist_ok=True)
+    keys = [source.hash_streams[0].key for source, _ in members_of(folders)]
+    memory.write_text(json.dumps(dict.fromkeys(keys, digest)))
+    average_checkpoints(members_of(folders), tmp_path / "out", recipe="uniform")
+    record = json.loads((tmp_path / "out" / "averaging.json").read_text())
+    expected = [plain_sha256(folder / "model.safetensors") for folder in folders]
+    assert [member["sha256"] for member in record["members"]] == expected
+
+
+def test_a_user_without_a_home_can_average(folders, tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+
+    def unknown(user):
+        raise KeyError(user)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    average_checkpoints(members_of(folders), tmp_path / "out", recipe="uniform")
+    assert (tmp_path / "out" / "model.safetensors").is_file()

@@ -227,6 +227,8 @@ def test_what_they_return_may_be_any_kind_of_number(site, weights, expected):
         ("lambda candidates: None", "TypeError: 'NoneType' object is not iterable"),
         ("lambda candidates: candidates[9]", "IndexError: "),
         ("lambda candidates: (1 / 0 for _ in candidates)", "ZeroDivisionError"),
+        ("lambda candidates: exit()", "SystemExit"),
+        ("lambda candidates: candidates.pop()", "'tuple' object has no attribute 'pop'"),
         ("None", "TypeError: 'NoneType' object is not callable"),
     ],
 )

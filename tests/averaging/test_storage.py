@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mbrelease.averaging.average import average_checkpoints
+from mbrelease.averaging.write_model import Storage
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.checkpoints.safetensors_header import read_header
 from mbrelease.cli.main import main
@@ -168,6 +169,26 @@ def test_dtypes_that_differ_are_averaged_in_the_last_ones(models, make_checkpoin
     average_checkpoints(members, tmp_path / "out", recipe="uniform", allow=frozenset({"w"}))
     mean = (half["w"].astype("f8") + single["w"].astype("f8")) / 2
     assert read(tmp_path / "out", "w") == mean.astype("f4").tobytes()
+
+
+@pytest.mark.parametrize("dtype", [None, "BF16"])
+def test_whole_numbers_and_floats_have_no_mean(make_checkpoint, tmp_path, dtype):
+    """Zeros of int32 and float32 are the same bytes, yet not the same tensor."""
+    values = np.random.default_rng(0).standard_normal(300).astype("f4")
+    first = {"a": values, "t": np.zeros(10_000, "i4"), "z": values}
+    second = {"a": values, "t": np.zeros(10_000, "f4"), "z": values}
+    folders = [make_checkpoint(1, first), make_checkpoint(2, second)]
+    members = [(open_checkpoint(folder), Fraction(1, 2)) for folder in folders]
+    result = average_checkpoints(
+        members,
+        tmp_path / "out",
+        recipe="uniform",
+        storage=Storage(dtype),
+        allow=frozenset({"t"}),
+    )
+    assert result.stored["t"].dtype == (dtype or "F32")
+    assert read(tmp_path / "out", "t") == bytes(result.stored["t"].size_bytes)
+    assert read(tmp_path / "out", "z") == read(tmp_path / "out", "a")
 
 
 def test_a_name_that_is_nowhere_is_no_exception(run_folder, tmp_path, capsys):

@@ -15,7 +15,8 @@ LARGEST_DENOMINATOR = 1 << 24
 """The largest common denominator of the weights of an average.
 
 With whole numbers of at most 24 bits over one denominator, products with float32 values (24 bits)
-and their sums are exact in float64 (53 bits); so an average does not depend on the order.
+are exact in float64 (53 bits), and so are sums of values of like magnitude: ``engine`` says how
+like.
 """
 
 
@@ -68,7 +69,8 @@ class Recipe:
         """
         if not candidates:
             raise UserError(f"recipe '{self.text}' has no checkpoints to average")
-        weights = self.weigh(candidates)
+        # A tuple: a recipe of others may not sort or shorten the caller's list.
+        weights = self.weigh(tuple(candidates))
         assert len(weights) == len(candidates) and sum(weights) == 1 and min(weights) >= 0
         return round_weights(weights)
 

@@ -119,7 +119,7 @@ def _blamed(recipe: str, distribution: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"recipe '{recipe}' of '{distribution}' failed: {_in_one_line(error)}",
             mend=f"the fault is in '{distribution}': update it, or choose another recipe",
