@@ -291,11 +291,14 @@ def _languages(project: Project, entry: Variant) -> tuple[str, ...]:
 def _usage(measured: Sizes, training: Training, evaluation: Evaluation | None) -> Usage:
     """Embed as the retrieval task did, and never more tokens than the model takes."""
     rows = evaluation.rows if evaluation else ()
-    pooled = [row.task for row in rows if row.task.type == "retrieval"] + [
-        row.task for row in rows if row.task.type == "classification"
+    tasks = [row.task for row in rows]
+    embedded = [
+        *((t.pooling, t.max_length) for t in tasks if t.type == "retrieval"),
+        *((t.pooling, t.max_length) for t in tasks if t.type == "pair" and not t.training),
+        *((t.pooling, t.max_length) for t in tasks if t.type == "classification"),
     ]
-    pooling = pooled[0].pooling if pooled else "mean"
-    length = pooled[0].max_length if pooled else training.longest_context or _USUAL_MAX_LENGTH
+    usual = "mean", training.longest_context or _USUAL_MAX_LENGTH
+    pooling, length = embedded[0] if embedded else usual
     return Usage(pooling, min(length, measured.context or length))
 
 

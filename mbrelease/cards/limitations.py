@@ -10,10 +10,11 @@ from mbrelease.cards.numbers import count_text, join_words
 from mbrelease.cards.scores import Evaluation
 from mbrelease.cards.training import Training
 from mbrelease.cards.weights import Sizes
+from mbrelease.registry.tasks import TrainedTask
 
 # Below this many examples an interval of a rate is wider than ± 0.03 at its middle.
 FEW_EXAMPLES = 1000
-# Fewer runs of a probe than this say nothing about how much its seed matters.
+# Fewer trainings than this say nothing about how much the seed matters.
 FEW_SEEDS = 3
 
 
@@ -88,6 +89,11 @@ def _measurement(choice: Choice | None, evaluation: Evaluation | None) -> Iterat
             f"On {choice.primary}, the interval of the chosen weights overlaps with those of other "
             "candidates: another draw of examples could have chosen another one."
         )
-    probes = [row.record for row in evaluation.rows if row.task.type == "classification"]
-    if any(len(record.experiments) < FEW_SEEDS for record in probes):
-        yield f"Probes ran with fewer than {FEW_SEEDS} seeds: seed variance is not estimated."
+    seeds = [
+        (row.task.trains, len(row.record.experiments))
+        for row in evaluation.rows
+        if isinstance(row.task, TrainedTask) and row.task.needs_train
+    ]
+    for trained in dict.fromkeys(what for what, count in seeds if count < FEW_SEEDS):
+        ran = "Probes ran" if trained == "a probe" else "Models were fine-tuned"
+        yield f"{ran} with fewer than {FEW_SEEDS} seeds: seed variance is not estimated."

@@ -17,14 +17,10 @@ from mbrelease.cards.lineage import Lineage
 from mbrelease.cards.numbers import metric_text
 from mbrelease.cards.scores import Evaluation, Row
 from mbrelease.registry.schema import REPO_ID, DataSource
+from mbrelease.registry.tasks import AnyTask
 
 PIPELINE_TAG = "fill-mask"
 FAMILY_TAG = "modernbert"
-TASK_TYPES = {
-    "mlm": ("fill-mask", "Masked language modelling"),
-    "retrieval": ("information-retrieval", "Retrieval"),
-    "classification": ("text-classification", "Classification by a linear probe"),
-}
 
 
 class _Dumper(yaml.SafeDumper):
@@ -80,7 +76,7 @@ def model_index(name: str, evaluation: Evaluation) -> list[dict[str, Any]]:
     results = []
     for task_name, split in dict.fromkeys((row.task.name, row.split) for row in evaluation.rows):
         rows = [r for r in evaluation.rows if (r.task.name, r.split) == (task_name, split)]
-        type_, label = TASK_TYPES[rows[0].task.type]
+        type_, label = task_type(rows[0].task)
         results.append(
             {
                 "task": {"type": type_, "name": label},
@@ -94,6 +90,26 @@ def model_index(name: str, evaluation: Evaluation) -> list[dict[str, Any]]:
             }
         )
     return [{"name": one_line(name), "results": results}]
+
+
+def task_type(task: AnyTask) -> tuple[str, str]:
+    """What the Hub calls the kind of ``task``, and what people call it."""
+    match task.type:
+        case "mlm":
+            return "fill-mask", "Masked language modelling"
+        case "retrieval":
+            return "information-retrieval", "Retrieval"
+        case "classification":
+            how = "a linear probe" if task.training is None else "fine-tuning"
+            return "text-classification", f"Classification by {how}"
+        case "token-classification":
+            return "token-classification", "Tagging of words by fine-tuning"
+        case "pair" if task.kind == "similarity":
+            return "sentence-similarity", "Similarity of texts"
+        case "pair":
+            return "text-classification", "Classification of pairs by fine-tuning"
+        case "glue":
+            return "text-classification", "GLUE by fine-tuning"
 
 
 def _metric(row: Row) -> dict[str, Any]:

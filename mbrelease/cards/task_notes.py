@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from mbrelease.cards.numbers import count_text, plural, share_text
+from mbrelease.cards.numbers import count_text, plural, real_text, share_text
 from mbrelease.cards.scores import Evaluation, Row
+from mbrelease.evaluation.evidence import EvidenceRecord
 
 
 def task_notes(evaluation: Evaluation) -> tuple[str, ...]:
@@ -25,12 +26,43 @@ def _what(row: Row) -> str:
             f"each {task.query} has to find its own {task.document} among "
             f"{count_text(record.n_examples)}, by cosine similarity ({_pooling(task.pooling)})"
         )
-    seeds = len(record.experiments)
-    trained = f", mean over {plural(seeds, 'seed')}" if seeds else ""
-    return (
-        f"a linear probe on the frozen model predicts {task.label}{trained} "
-        f"({_pooling(task.pooling)})"
+    if task.type == "pair" and task.training is None:
+        return (
+            f"the cosine of {task.first} and {task.second} is ranked against {task.target} "
+            f"({_pooling(task.pooling)})"
+        )
+    how = _seeds(record) + _settings(record)
+    if task.type == "token-classification":
+        return f"a model fine-tuned from this one tags {task.words}, by exact spans of IOB2{how}"
+    if task.type == "pair":
+        pair = f"{task.target} of {task.first} and {task.second}"
+        return f"a model fine-tuned from this one predicts {pair}{how} ({_pooling(task.pooling)})"
+    if task.type == "glue":
+        start = " after it was trained on MNLI" if task.data.start_from else ""
+        return f"a model fine-tuned from this one{start} does {task.subset} of GLUE{how}"
+    learner = (
+        "a linear probe on the frozen model"
+        if task.training is None
+        else "a model fine-tuned from this one"
     )
+    return f"{learner} predicts {task.label}{how} ({_pooling(task.pooling)})"
+
+
+def _seeds(record: EvidenceRecord) -> str:
+    seeds = len(record.experiments)
+    return f", mean over {plural(seeds, 'seed')}" if seeds else ""
+
+
+def _settings(record: EvidenceRecord) -> str:
+    """The settings a model was fine-tuned with, and how they were chosen."""
+    chosen = record.experiments[0] if record.experiments else {}
+    if "learning_rate" not in chosen:
+        return ""
+    epochs = plural(int(chosen["epochs"]), "epoch")
+    text = f", learning rate {real_text(chosen['learning_rate'])}, {epochs}"
+    if record.tried:
+        text += f", the best of {count_text(len(record.tried))} settings on held-out training data"
+    return text
 
 
 def _pooling(pooling: str) -> str:

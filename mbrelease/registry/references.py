@@ -15,7 +15,7 @@ from mbrelease.errors import did_you_mean
 from mbrelease.registry.document import Document, Node
 from mbrelease.registry.lineage import cycles
 from mbrelease.registry.mistakes import Mistake
-from mbrelease.registry.tasks import AnyTask, ClassificationTask
+from mbrelease.registry.tasks import AnyTask, TrainedTask
 
 Path = tuple[str | int, ...]
 
@@ -136,8 +136,8 @@ def _tasks(document: Document) -> Iterator[Mistake]:
                 yield document.mistake((*path, "name"), message)
             seen.update([name] if name is not None else [])
             task = _task(node)
-            if isinstance(task, ClassificationTask) and task.data.train is None:
-                message = f"task '{name}' trains a probe and needs data.train"
+            if isinstance(task, TrainedTask) and task.needs_train and task.data.train is None:
+                message = f"task '{name}' trains {task.trains} and needs data.train"
                 yield document.mistake((*path, "data"), message, key=True)
 
 

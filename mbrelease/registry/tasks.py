@@ -11,6 +11,11 @@ from pydantic_core import PydanticCustomError
 from mbrelease.errors import UserError
 from mbrelease.registry.entry import Entry, Name
 
+Seed = Annotated[int, Field(ge=0)]
+Pooling = Literal["cls", "mean"]
+LearningRate = Annotated[float, Field(gt=0, lt=1)]
+WeightDecay = Annotated[float, Field(ge=0, lt=1)]
+Epochs = Annotated[int, Field(ge=1)]
 RetrievalMetric = Annotated[
     str, StringConstraints(pattern=r"^(?:recall@[1-9]\d*|ndcg@[1-9]\d*|mrr)$")
 ]
@@ -36,8 +41,8 @@ DataName = str | DatasetSplit
 """A file by its path relative to the registry, or a split of a dataset by name."""
 
 
-class SplitFiles(Entry):
-    """JSONL or Parquet files, relative to the registry; or, with ``dataset``, names of splits."""
+class DataPlace(Entry):
+    """Where data are: beside the registry, or in a dataset that has a name."""
 
     dataset: str | None = None
     """A dataset on the Hub (``org/name``) or a folder, loaded with the ``datasets`` library."""
@@ -45,16 +50,27 @@ class SplitFiles(Entry):
     """The configuration of ``dataset``."""
     revision: str | None = None
     """The commit of ``dataset`` on the Hub; without it the newest."""
-    train: str | None = None
-    dev: str
-    test: str | None = None
 
     @model_validator(mode="after")
-    def _of_a_dataset(self) -> SplitFiles:
+    def _of_a_dataset(self) -> DataPlace:
         if self.dataset is None and (self.config is not None or self.revision is not None):
             message = "'config' and 'revision' are of a 'dataset', and there is none"
             raise PydanticCustomError("dataset_missing", message)
         return self
+
+    def named(self, name: str) -> DataName:
+        """What is found by ``name``: a file, or a split of ``dataset``."""
+        if self.dataset is None:
+            return name
+        return DatasetSplit(self.dataset, name, self.config, self.revision)
+
+
+class SplitFiles(DataPlace):
+    """JSONL or Parquet files, relative to the registry; or, with ``dataset``, names of splits."""
+
+    train: str | None = None
+    dev: str
+    test: str | None = None
 
     def path(self, split: str) -> str | None:
         """The file, or the name in ``dataset``, of ``split`` (train, dev or test), if any."""
@@ -65,9 +81,7 @@ class SplitFiles(Entry):
     def name(self, split: str) -> DataName | None:
         """What the rows of ``split`` are found by."""
         path = self.path(split)
-        if path is None or self.dataset is None:
-            return path
-        return DatasetSplit(self.dataset, path, self.config, self.revision)
+        return None if path is None else self.named(path)
 
 
 class Task(Entry):
@@ -122,17 +136,61 @@ class MlmTask(Task):
         return ["loss", "accuracy", "perplexity", "bits_per_byte"]
 
 
+class CorpusData(DataPlace):
+    """A JSONL or Parquet file, relative to the registry; or, with ``dataset``, a split's name."""
+
+    documents: str
+
+    @property
+    def name(self) -> DataName:
+        """What the rows are found by."""
+        return self.named(self.documents)
+
+
+class RetrievalFiles(SplitFiles):
+    """The queries, and the documents where they have rows of their own."""
+
+    corpus: CorpusData | None = None
+    """The documents, each with an ``id``. Left out, each row is a query and its one document."""
+
+
 class RetrievalTask(Task):
-    """Find a document by its query among all documents of the split."""
+    """Find the documents of a query among all documents."""
 
     type: Literal["retrieval"]
+    data: RetrievalFiles
     query: str = "title"
-    document: str = "text"
-    pooling: Literal["cls", "mean"] = "mean"
+    """The field of the query."""
+    document: list[str] | str = "text"
+    """The field of the document, or the fields joined by a newline."""
+    gold: str = "gold"
+    """The field of a query with the id, or the list of ids, of its documents in ``data.corpus``."""
+    pooling: Pooling = "mean"
+    scoring: Literal["cosine", "maxsim"] = "cosine"
+    """One vector a text and their cosine, or ColBERT's late interaction of all token vectors."""
+    query_prompt: str = ""
+    """Put before each query as it is."""
+    document_prompt: str = ""
+    """Put before each document as it is."""
     metrics: list[RetrievalMetric] = Field(
         default=["recall@1", "recall@5", "mrr", "ndcg@10"], min_length=1
     )
     """``recall@K``, ``mrr`` and ``ndcg@K``; the first is the main one."""
+
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> RetrievalTask:
+        if self.data.corpus is None and self.gold != "gold":
+            message = "'gold' names documents of 'data.corpus', and there is none"
+            raise PydanticCustomError("corpus_missing", message)
+        if self.scoring == "maxsim" and self.pooling != "mean":
+            message = "'pooling' has no part in 'scoring: maxsim', which takes every token"
+            raise PydanticCustomError("pooling_unused", message)
+        return self
+
+    def files(self, split: str) -> dict[str, DataName]:
+        """The corpus too, where there is one."""
+        corpus = self.data.corpus
+        return {**super().files(split), **({"corpus": corpus.name} if corpus else {})}
 
     @property
     def main_metric(self) -> str:
@@ -150,18 +208,60 @@ class RetrievalTask(Task):
         return self.metrics
 
 
-class ClassificationTask(Task):
-    """A linear probe on frozen embeddings."""
+class FineTuning(Entry):
+    """How a model is fine-tuned. Several values of a setting are a grid, searched on train."""
+
+    learning_rates: list[LearningRate] = Field(default=[5e-5], min_length=1)
+    """Every combination of settings is tried with the first seed on a part of train that is held
+    out; the best is run with every seed."""
+    weight_decays: list[WeightDecay] = Field(default=[5e-6], min_length=1)
+    """The share of a weight that a step at the largest learning rate takes away (what AdamW of
+    PyTorch calls weight decay is this, divided by the learning rate)."""
+    epochs: list[Epochs] = Field(default=[3], min_length=1)
+    batch_size: int = Field(default=32, ge=1)
+    warmup: float = Field(default=0.06, ge=0, lt=1)
+    """The share of the steps in which the learning rate rises."""
+    patience: int | None = Field(default=None, ge=1)
+    """Epochs without progress on the held-out part after which a run stops; the best epoch
+    counts. Left out, every epoch is run and the last counts."""
+
+
+class TrainedTask(Task):
+    """What every task has that trains a head."""
+
+    seeds: list[Seed] = Field(default=[0, 1, 2, 3, 4], min_length=1)
+    """One training each; a result is the mean."""
+
+    @property
+    def needs_train(self) -> bool:
+        """Whether ``data.train`` is read."""
+        return True
+
+    @property
+    def trains(self) -> str:
+        """What is trained, for messages."""
+        return "a model"
+
+    def files(self, split: str) -> dict[str, DataName]:
+        """The train data too, where a head is trained on them."""
+        train = {"train": self._file("train")} if self.needs_train else {}
+        return {**train, split: self._file(split)}
+
+
+class ClassificationTask(TrainedTask):
+    """A label for each text: by a linear probe on frozen embeddings, or by fine-tuning."""
 
     type: Literal["classification"]
     text: list[str] | str = "text"
     label: str = "label"
-    pooling: Literal["cls", "mean"] = "mean"
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0, 1, 2, 3, 4], min_length=1)
+    pooling: Pooling = "mean"
+    training: FineTuning | None = None
+    """Left out, a linear probe on frozen embeddings is trained."""
 
-    def files(self, split: str) -> dict[str, DataName]:
-        """The train file too: a head is trained on it."""
-        return {"train": self._file("train"), split: self._file(split)}
+    @property
+    def trains(self) -> str:
+        """What is trained, for messages."""
+        return "a probe" if self.training is None else "a model"
 
     @property
     def main_metric(self) -> str:
@@ -179,4 +279,167 @@ class ClassificationTask(Task):
         return ["macro_f1", "accuracy"]
 
 
-AnyTask = Annotated[MlmTask | RetrievalTask | ClassificationTask, Field(discriminator="type")]
+class TokenClassificationTask(TrainedTask):
+    """A tag for each word, such as named entities, by fine-tuning."""
+
+    type: Literal["token-classification"]
+    words: str = "words"
+    """The field with the list of words."""
+    tags: str = "tags"
+    """The field with the list of tags, one a word: ``O``, ``B-…`` or ``I-…`` (IOB2)."""
+    training: FineTuning = FineTuning()
+
+    @property
+    def main_metric(self) -> str:
+        """The metric a table shows first."""
+        return "span_f1"
+
+    @property
+    def shown_metrics(self) -> list[str]:
+        """The metrics a table shows, in order."""
+        return ["span_f1"]
+
+    @property
+    def known_metrics(self) -> list[str]:
+        """The metrics a policy may name."""
+        return ["span_f1", "span_precision", "span_recall"]
+
+
+class PairTask(TrainedTask):
+    """Two texts: how similar they are (``similarity``), or which label they have (``label``)."""
+
+    type: Literal["pair"]
+    kind: Literal["similarity", "label"]
+    first: str = "sentence1"
+    second: str = "sentence2"
+    target: str = "label"
+    """The field of the similarity, a number, or of the label."""
+    positive: str | None = None
+    """The label whose F1 counts; left out, the mean F1 over the labels (macro)."""
+    pooling: Pooling = "mean"
+    training: FineTuning | None = None
+    """Left out, similarity is the cosine of the embeddings; labels need it."""
+
+    @model_validator(mode="after")
+    def _settings_fit_the_kind(self) -> PairTask:
+        if self.kind == "label" and self.training is None:
+            message = "a pair task of kind 'label' is fine-tuned and needs 'training'"
+            raise PydanticCustomError("training_missing", message)
+        if self.kind == "similarity" and self.positive is not None:
+            message = "'positive' names a label, and a similarity has none"
+            raise PydanticCustomError("positive_without_label", message)
+        return self
+
+    @property
+    def needs_train(self) -> bool:
+        """Whether a head is trained."""
+        return self.training is not None
+
+    @property
+    def main_metric(self) -> str:
+        """The metric a table shows first."""
+        return "spearman" if self.kind == "similarity" else "accuracy"
+
+    @property
+    def shown_metrics(self) -> list[str]:
+        """The metrics a table shows, in order."""
+        return ["spearman"] if self.kind == "similarity" else ["accuracy", "f1"]
+
+    @property
+    def known_metrics(self) -> list[str]:
+        """The metrics a policy may name."""
+        return ["spearman", "pearson"] if self.kind == "similarity" else ["accuracy", "f1"]
+
+
+class TrainData(DataPlace):
+    """A JSONL or Parquet file, relative to the registry; or, with ``dataset``, a split's name."""
+
+    train: str
+
+    @property
+    def name(self) -> DataName:
+        """What the rows are found by."""
+        return self.named(self.train)
+
+
+class GlueFiles(SplitFiles):
+    """The data of a subset of GLUE, and those of MNLI where training starts from it."""
+
+    start_from: TrainData | None = None
+    """MNLI's train data. A model is trained on them first, and this subset goes on from it with a
+    head of its own."""
+
+
+GlueSubset = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte"]
+_SHORT, _LONG = [1, 2, 3], [2, 5, 10]
+# The paper, appendix E.1: epochs by subset; batch sizes of the authors' fine-tuning jobs.
+GLUE_EPOCHS: dict[GlueSubset, list[int]] = {
+    "cola": _LONG, "sst2": _SHORT, "mrpc": _LONG, "stsb": _LONG,
+    "qqp": _LONG, "mnli": _SHORT, "qnli": _LONG, "rte": _SHORT,
+}  # fmt: skip
+GLUE_BATCH: dict[GlueSubset, int] = {
+    "cola": 32, "sst2": 16, "mrpc": 32, "stsb": 32, "qqp": 16, "mnli": 64, "qnli": 16, "rte": 16,
+}  # fmt: skip
+GLUE_LEARNING_RATES = [1e-5, 3e-5, 5e-5, 8e-5]
+GLUE_WEIGHT_DECAYS = [1e-6, 5e-6, 8e-6, 1e-5]
+
+
+class GlueTask(TrainedTask):
+    """One subset of GLUE, fine-tuned by the search of ModernBERT's paper (appendix E.1).
+
+    Rows have GLUE's own fields. The paper's ``rte``, ``mrpc`` and ``stsb`` start from a model
+    trained on MNLI: name its data in ``data.start_from``.
+    """
+
+    type: Literal["glue"]
+    subset: GlueSubset
+    data: GlueFiles
+    max_length: int = Field(default=256, ge=8)
+    """Tokens kept of each pair."""
+    training: FineTuning | None = None
+    """Left out, the paper's grid for the subset, 48 points."""
+    start_training: FineTuning = FineTuning(batch_size=64, epochs=[1])
+    """How the model to start from is trained on MNLI: at the paper's choice for base (Table 6)."""
+
+    @property
+    def search(self) -> FineTuning:
+        """The settings that are tried."""
+        return self.training or FineTuning(
+            learning_rates=GLUE_LEARNING_RATES,
+            weight_decays=GLUE_WEIGHT_DECAYS,
+            epochs=GLUE_EPOCHS[self.subset],
+            batch_size=GLUE_BATCH[self.subset],
+            patience=2,
+        )
+
+    def files(self, split: str) -> dict[str, DataName]:
+        """The train data too, and MNLI's where training starts from it."""
+        start = self.data.start_from
+        return {**super().files(split), **({"start_from": start.name} if start else {})}
+
+    @property
+    def main_metric(self) -> str:
+        """The metric a table shows first: the one of the paper's Table 5."""
+        return {"cola": "matthews", "stsb": "spearman"}.get(self.subset, "accuracy")
+
+    @property
+    def shown_metrics(self) -> list[str]:
+        """The metrics a table shows, in order."""
+        return self.known_metrics
+
+    @property
+    def known_metrics(self) -> list[str]:
+        """The metrics a policy may name: GLUE's own of the subset."""
+        known = {
+            "cola": ["matthews"],
+            "stsb": ["spearman", "pearson"],
+            "mrpc": ["accuracy", "f1"],
+            "qqp": ["accuracy", "f1"],
+        }
+        return known.get(self.subset, ["accuracy"])
+
+
+AnyTask = Annotated[
+    MlmTask | RetrievalTask | ClassificationTask | TokenClassificationTask | PairTask | GlueTask,
+    Field(discriminator="type"),
+]

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from mbrelease.evaluation.tasks import classification, mlm, retrieval
+from mbrelease.evaluation.tasks import (
+    classification,
+    glue,
+    mlm,
+    pair,
+    retrieval,
+    token_classification,
+)
 
 TASKS: dict[str, ModuleType] = {
     "mlm": mlm,
     "retrieval": retrieval,
     "classification": classification,
+    "token-classification": token_classification,
+    "pair": pair,
+    "glue": glue,
 }

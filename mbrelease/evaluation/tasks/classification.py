@@ -1,6 +1,6 @@
-"""Classification by a linear probe on frozen embeddings.
+"""Classification of texts, by a linear probe on frozen embeddings or by fine-tuning.
 
-Standardised features and logistic regression: without the scaling the probe measures how
+The probe: standardised features and logistic regression: without the scaling the probe measures how
 anisotropic the embeddings are (0.93 instead of 0.99 in one case). The fit itself has no
 randomness, so a seed draws which four fifths of the training examples it sees; the seeds and
 their draws are the same for every checkpoint.
@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from mbrelease.errors import MissingExtra, UserError
 from mbrelease.evaluation.dataset import Dataset
 from mbrelease.evaluation.encoder import Encoder
-from mbrelease.evaluation.metrics import Floats, classification_metrics
-from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
+from mbrelease.evaluation.metrics import classification_metrics
+from mbrelease.evaluation.tasks.outcome import Outcome, outcome_of_seeds
+from mbrelease.evaluation.training.examples import encode_texts
+from mbrelease.evaluation.training.heads import Labels, Learner
+from mbrelease.evaluation.training.trainable import Start
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.tasks import ClassificationTask
 
@@ -32,37 +35,74 @@ def measure(
     encoder: Encoder,
     progress: Progress = SILENT,
 ) -> Outcome:
-    """Macro-F1 and accuracy on ``split`` of probes trained on the train split, one a seed.
+    """Macro-F1 and accuracy on ``split`` of heads trained on the train split, one a seed.
 
     Raises:
+        CheckFailed: fine-tuning diverged.
         UserError: fewer than two labels to learn.
     """
+    labels = {name: np.asarray(data[name].labels(task.label)) for name in ("train", split)}
+    if len(np.unique(labels["train"])) < 2:
+        raise UserError(f"{data['train'].path}: fewer than two labels in '{task.label}'")
+    texts = {name: data[name].texts(task.text) for name in ("train", split)}
+    tuned = None
+    if task.training is None:
+        predictions, truncated = _probed(task, texts, labels["train"], split, encoder, progress)
+    else:
+        train, asked = (
+            encode_texts(encoder, texts[name], task.max_length) for name in ("train", split)
+        )
+        truncated = asked.n_truncated
+        learner = Learner(
+            Start(encoder.checkpoint.path, encoder.checkpoint.name, encoder.backend),
+            task.training,
+            task.seeds,
+            str(data["train"].path),
+            task.pooling,
+            progress,
+        )
+        predictions, tuned = learner.labels(train.items, labels["train"], asked.items, macro_f1)
+    classes = np.unique(np.concatenate([labels["train"], labels[split]]))
+    label = np.searchsorted(classes, labels[split])
+    columns = {
+        "label": np.broadcast_to(label, predictions.shape),
+        "prediction": np.searchsorted(classes, predictions),
+    }
+    counts = {
+        "truncated": truncated,
+        "unseen_label": int((~np.isin(labels[split], labels["train"])).sum()),
+    }
+    ids = data[split].ids
+    return outcome_of_seeds(task.seeds, ids, columns, classification_metrics, counts, tuned)
+
+
+def macro_f1(labels: Labels, predictions: Labels) -> float:
+    """The mean F1 over the classes that occur among ``labels``."""
+    columns = {"label": labels[None, :], "prediction": predictions[None, :]}
+    return float(classification_metrics(columns, np.ones((1, len(labels))))["macro_f1"][0])
+
+
+def _probed(
+    task: ClassificationTask,
+    texts: Mapping[str, list[str]],
+    labels: Labels,
+    split: str,
+    encoder: Encoder,
+    progress: Progress,
+) -> tuple[Labels, int]:
+    """What the probes predict, shape (seeds, examples), and how many texts were truncated."""
     features: dict[str, NDArray[np.float32]] = {}
     truncated: dict[str, int] = {}
     for name in ("train", split):
         features[name], truncated[name] = encoder.embed(
-            data[name].texts(task.text),
-            max_length=task.max_length,
-            pooling=task.pooling,
-            progress=progress,
+            texts[name], max_length=task.max_length, pooling=task.pooling, progress=progress
         )
-    labels = {name: np.asarray(data[name].labels(task.label)) for name in ("train", split)}
-    classes = np.unique(np.concatenate([labels["train"], labels[split]]))
-    if len(np.unique(labels["train"])) < 2:
-        raise UserError(f"{data['train'].path}: fewer than two labels in '{task.label}'")
     progress.start(f"{encoder.checkpoint.name}: probe", len(task.seeds), "seeds")
     predictions = []
     for seed in task.seeds:
-        predictions.append(probe(features["train"], labels["train"], features[split], seed))
+        predictions.append(probe(features["train"], labels, features[split], seed))
         progress.advance()
-    return _outcome(
-        task, data[split], np.searchsorted(classes, labels[split]),
-        np.searchsorted(classes, np.stack(predictions)),
-        {
-            "truncated": truncated[split],
-            "unseen_label": int((~np.isin(labels[split], labels["train"])).sum()),
-        },
-    )  # fmt: skip
+    return np.stack(predictions), truncated[split]
 
 
 def probe(
@@ -93,31 +133,3 @@ def probe(
     with threadpool_limits(1):
         model.fit(train[rows].astype(np.float64), labels[rows])
         return np.asarray(model.predict(test.astype(np.float64)))
-
-
-def _outcome(
-    task: ClassificationTask,
-    dataset: Dataset,
-    label: NDArray[np.int64],
-    predictions: NDArray[np.int64],
-    counts: dict[str, int],
-) -> Outcome:
-    seeds, n_examples = predictions.shape
-    columns = {"label": np.broadcast_to(label, predictions.shape), "prediction": predictions}
-
-    def metrics(weights: Floats) -> dict[str, Floats]:
-        return classification_metrics(columns, weights)
-
-    point, ci95 = point_and_interval(metrics, n_examples)
-    experiments = []
-    for row, seed in enumerate(task.seeds):
-        one = {name: column[row : row + 1] for name, column in columns.items()}
-        values = classification_metrics(one, np.ones((1, n_examples)))
-        experiments.append({"seed": seed, **{name: float(v[0]) for name, v in values.items()}})
-    examples: dict[str, NDArray[np.generic]] = {
-        "id": np.tile(np.asarray(dataset.ids), seeds),
-        "seed": np.repeat(np.asarray(task.seeds), n_examples),
-        "label": columns["label"].reshape(-1),
-        "prediction": predictions.reshape(-1),
-    }
-    return Outcome(point, ci95, n_examples, examples, counts, tuple(experiments))

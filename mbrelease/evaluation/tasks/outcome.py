@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mbrelease.evaluation.intervals import bootstrap_ci95
 from mbrelease.evaluation.metrics import Floats
+from mbrelease.evaluation.training.finetuning import FineTuned
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def outcome_of_seeds(
     columns: Mapping[str, NDArray[np.generic]],
     metrics: Callable[[Mapping[str, NDArray[np.generic]], Floats], dict[str, Floats]],
     counts: Mapping[str, int],
+    tuned: FineTuned | None = None,
 ) -> Outcome:
     """The result of heads that were trained with ``seeds``, on the examples ``ids``.
 
@@ -55,17 +57,21 @@ def outcome_of_seeds(
         columns: Per-example scores, each of shape (seeds, examples).
         metrics: From columns and weights (resamples, examples) to means over the seeds.
         counts: See ``Outcome``.
+        tuned: Where models were fine-tuned, how: each experiment names the chosen settings.
     """
+    settings = asdict(tuned.chosen) if tuned else {}
     n_examples = len(ids)
     point, ci95 = point_and_interval(lambda weights: metrics(columns, weights), n_examples)
     experiments = []
     for row, seed in enumerate(seeds):
         one = {name: column[row : row + 1] for name, column in columns.items()}
         values = metrics(one, np.ones((1, n_examples)))
-        experiments.append({"seed": seed, **{name: float(v[0]) for name, v in values.items()}})
+        scores = {name: float(value[0]) for name, value in values.items()}
+        experiments.append({"seed": seed, **scores, **settings})
     examples: dict[str, NDArray[np.generic]] = {
         "id": np.tile(np.asarray(ids), len(seeds)),
         "seed": np.repeat(np.asarray(seeds), n_examples),
         **{name: column.reshape(-1) for name, column in columns.items()},
     }
-    return Outcome(point, ci95, n_examples, examples, counts, tuple(experiments))
+    tried = tuned.tried if tuned else ()
+    return Outcome(point, ci95, n_examples, examples, counts, tuple(experiments), tried)

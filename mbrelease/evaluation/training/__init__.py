@@ -1,0 +1,1 @@
+"""Training a model for a task before it is measured."""
