@@ -8,7 +8,7 @@ Parquet file beside it. See docs/formats.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +115,12 @@ def task_file(root: Path, weights_sha256: str, task: str) -> Path:
     return root / weights_sha256[:16] / f"{task}.json"
 
 
+def measured_tasks(root: Path, weights_sha256: str) -> list[str]:
+    """The tasks that there is evidence of one model on, by name."""
+    folder = root / weights_sha256[:16]
+    return sorted(path.stem for path in folder.glob("[!.]*.json"))
+
+
 def read_records(root: Path, weights_sha256: str, task: str) -> list[EvidenceRecord]:
     """All records of a model on a task, on any split and backend; empty if there are none.
 
@@ -174,7 +180,7 @@ def write_record(root: Path, record: EvidenceRecord, examples: pa.Table) -> Evid
             for other in read_records(root, record.provenance.weights_sha256, record.task_name)
             if (other.split, other.provenance.key) != (record.split, key)
         ]
-        write_json(path, _task_result(record.task_name, [*others, stored]))
+        write_json(path, task_result(record.task_name, [*others, stored]))
     return stored
 
 
@@ -196,7 +202,8 @@ def read_examples(record: EvidenceRecord) -> pa.Table:
     return pq.read_table(path)
 
 
-def _task_result(task: str, records: list[EvidenceRecord]) -> dict[str, Any]:
+def task_result(task: str, records: Iterable[EvidenceRecord]) -> dict[str, Any]:
+    """The records of one model on one task in mteb's layout, as a file of evidence holds them."""
     records = sorted(records, key=lambda record: (record.split, record.provenance.key))
     data = sorted({record.provenance.data_sha256 for record in records})
     return {
