@@ -143,20 +143,27 @@ def data_sha256(sources: Sequence[DataSource]) -> str:
 
 
 def data_sha256_at_hand(sources: Sequence[DataSource]) -> str | None:
-    """``data_sha256``, or ``None`` where some of the data are not on this machine."""
-    if not all(isinstance(source, DatasetSplit) or source.is_file() for source in sources):
-        return None
+    """``data_sha256``, or ``None`` where some of the data are not on this machine.
+
+    A dataset of the Hub is taken for one that is not, so that nobody asks the Hub for it.
+    """
     try:
-        return data_sha256(sources)
-    except UserError:
-        if any(isinstance(source, DatasetSplit) for source in sources):
-            return None
-        raise
+        return data_sha256(sources) if all(map(_is_at_hand, sources)) else None
+    except MissingExtra:
+        return None
 
 
 def count_empty(texts: Iterable[str]) -> int:
     """How many texts hold nothing but white space."""
     return sum(not text.strip() for text in texts)
+
+
+def _is_at_hand(source: DataSource) -> bool:
+    return _is_folder(source) if isinstance(source, DatasetSplit) else source.is_file()
+
+
+def _is_folder(source: DatasetSplit) -> bool:
+    return Path(source.dataset).is_absolute()  # see ``locate``
 
 
 def _is_parquet(path: Path) -> bool:
@@ -255,8 +262,7 @@ def _named_table(source: DatasetSplit) -> tuple[pa.Table, list[Path]]:
         import datasets
     except ImportError as error:
         raise MissingExtra("eval", f"the dataset {source.dataset}") from error
-    is_folder = Path(source.dataset).is_absolute()
-    if is_folder and source.revision is not None:
+    if _is_folder(source) and source.revision is not None:
         raise UserError(f"{source}: a folder has no revision", mend="leave out data.revision")
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
