@@ -4,7 +4,6 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from mbrelease.evaluation.intervals import bootstrap_ci95
 from mbrelease.evaluation.metrics import classification_metrics, mlm_metrics, retrieval_metrics
-from mbrelease.evaluation.tasks.retrieval import gold_ranks
 
 ALL = ["recall@1", "recall@5", "mrr", "ndcg@10"]
 
@@ -66,20 +65,6 @@ def test_a_weight_of_two_is_an_example_that_stands_twice():
     )
     for name, value in classification_metrics(repeated, ones(counts.sum())).items():
         assert weighted[name] == pytest.approx(value)
-
-
-def test_a_constant_scorer_ranks_last_not_first():
-    same = np.ones((5, 3), dtype=np.float32) / np.sqrt(3).astype(np.float32)
-    assert gold_ranks(same, same).tolist() == [5, 5, 5, 5, 5]
-
-
-def test_ranks_agree_with_sorting():
-    generator = np.random.default_rng(2)
-    queries, documents = generator.normal(size=(2, 1500, 8)).astype(np.float32)
-    ranks = gold_ranks(queries, documents)
-    scores = queries @ documents.T
-    for row in range(0, 1500, 97):
-        assert ranks[row] == 1 + int((scores[row] > scores[row, row]).sum())
 
 
 def test_the_interval_covers_a_mean_as_often_as_it_says():
