@@ -10,11 +10,17 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
-from mbrelease.evaluation.batching import batches_by_length
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.tasks.mlm import choose_masked, masked_bytes
 
 TEXTS = ["the owl", "", "a much longer text about the other owls, " * 3, "x", "the " * 200]
+
+
+EMBEDDINGS = "model.embeddings.tok_embeddings.weight"
+
+
+def encode_one(checkpoint, text):
+    return int(Encoder(checkpoint, Backend()).tokenizer.ids([text], 8)[0][0][1])
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +41,7 @@ def spoilt(saved_by_5x, tmp_path):
 
     def spoil(change):
         folder = tmp_path / "spoilt"
-        shutil.copytree(saved_by_5x, folder)
+        shutil.copytree(saved_by_5x, folder, dirs_exist_ok=True)
         tensors = load_file(folder / "model.safetensors")
         change(tensors)
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -111,6 +117,93 @@ def test_nan_is_refused_and_the_checkpoint_named(spoilt):
         Encoder(checkpoint, Backend()).embed(TEXTS, max_length=32, pooling="mean")
 
 
+def test_the_batch_that_gave_nan_is_named(spoilt):
+    only_in = encode_one(spoilt(lambda tensors: None), "z")
+
+    checkpoint = spoilt(lambda tensors: tensors[EMBEDDINGS][only_in].fill_(float("nan")))
+    encoder, texts = Encoder(checkpoint, Backend()), ["owl"] * 30 + ["z" * 90] * 30
+    named = r"in the batch of texts 31, 32, 33, 34, 35 …\n"
+    with pytest.raises(CheckFailed, match=named):
+        encoder.embed(texts, max_length=100, pooling="cls")
+    with pytest.raises(CheckFailed, match=named):
+        list(encoder.token_vectors(texts, max_length=100))
+    ids = [tokens.ids for tokens in encoder.tokens(texts, 100)]
+    with pytest.raises(CheckFailed, match=named):
+        encoder.score_masked(ids, ids)
+
+
+@pytest.mark.parametrize("cut", [8, 100])
+def test_token_vectors_are_what_embeddings_are_the_mean_of(encoder, cut):
+    found = dict(encoder.token_vectors(TEXTS, max_length=cut))
+    means, _ = encoder.embed(TEXTS, max_length=cut, pooling="mean")
+    firsts, _ = encoder.embed(TEXTS, max_length=cut, pooling="cls")
+    assert sorted(found) == list(range(len(TEXTS)))
+    for row, tokens in enumerate(encoder.tokens(TEXTS, cut)):
+        assert found[row].shape == (len(tokens.ids), 64) and found[row].dtype == np.float32
+        assert np.abs(found[row].mean(axis=0) - means[row]).max() < 1e-6
+        assert np.abs(found[row][0] - firsts[row]).max() < 1e-6
+
+
+def test_texts_come_in_pieces_and_none_is_lost(encoder, monkeypatch):
+    texts = [f"the owl {number}" * (number % 7) for number in range(50)]
+    whole, _ = encoder.embed(texts, max_length=32, pooling="mean")
+    monkeypatch.setattr("mbrelease.evaluation.encoder.TEXTS_A_PIECE", 16)
+    monkeypatch.setenv("MBRELEASE_EMBEDDINGS_GB", "0")
+    pieces, truncated = encoder.embed(texts, max_length=32, pooling="mean")
+    assert np.abs(whole - pieces).max() < 1e-6
+    assert truncated == sum(token.truncated for token in encoder.tokens(texts, 32)) > 0
+    assert sorted(row for row, _ in encoder.token_vectors(texts, max_length=32)) == list(range(50))
+
+
+def test_embeddings_are_computed_once(encoder, monkeypatch):
+    texts = ["an owl of its own"]
+    one, _ = encoder.embed(texts, max_length=32, pooling="mean")
+    monkeypatch.setattr(encoder, "_embed", None)
+    two, _ = encoder.embed(texts, max_length=32, pooling="mean")
+    assert np.array_equal(one, two)
+
+
+def test_the_weights_are_read_when_they_are_needed(spoilt):
+    checkpoint = spoilt(lambda tensors: None)
+    encoder = Encoder(checkpoint, Backend())
+    (checkpoint.path / "model.safetensors").unlink()
+    assert len(encoder.tokens(["the owl"], 32)) == 1
+
+
+def test_an_empty_text_without_special_tokens_is_a_sentence(saved_by_5x, tmp_path, edit_json):
+    folder = shutil.copytree(saved_by_5x, tmp_path / "model")
+    edit_json(folder / "tokenizer.json", post_processor=None)
+    encoder = Encoder(open_checkpoint(folder), Backend())
+    with pytest.raises(UserError, match="model: text 2 has no token, for it is empty"):
+        encoder.embed(["owl", ""], max_length=32, pooling="mean")
+
+
+@pytest.mark.parametrize("cut", [8, 128])
+def test_the_fast_way_to_ids_gives_the_same_ids(encoder, cut):
+    texts = [*TEXTS, "Größe für çà [MASK] 🙂", " the"]
+    ids, truncated = encoder.tokenizer.ids(texts, cut)
+    slow = encoder.tokenizer.encode(texts, cut)
+    assert [one.tolist() for one in ids] == [tokens.ids.tolist() for tokens in slow]
+    assert truncated.tolist() == [tokens.truncated for tokens in slow]
+
+
+def test_all_asked_and_nothing_asked(encoder):
+    [tokens] = encoder.tokens(["the owl"], 32)
+    nothing = np.full_like(tokens.ids, -100)
+    scores = encoder.score_masked([tokens.ids] * 2, [nothing, tokens.ids])
+    assert scores[0].nll_sum == 0 and scores[0].n_correct == 0 and scores[1].nll_sum > 0
+    assert encoder.score_masked([tokens.ids], [nothing]) == scores[:1]
+
+
+def test_the_head_runs_on_a_few_positions_at_a_time(encoder, monkeypatch):
+    tokens = [tokens.ids for tokens in encoder.tokens(TEXTS, 64)]
+    whole = encoder.score_masked(tokens, tokens)
+    monkeypatch.setattr("mbrelease.evaluation.encoder.MASKED_A_PIECE", 7)
+    for one, two in zip(whole, encoder.score_masked(tokens, tokens), strict=True):
+        assert one.nll_sum == pytest.approx(two.nll_sum, rel=1e-6)
+        assert one.n_correct == two.n_correct
+
+
 def test_a_missing_tensor_is_not_replaced_by_random_numbers(spoilt):
     checkpoint = spoilt(lambda tensors: tensors.pop("model.layers.1.mlp.Wo.weight"))
     with pytest.raises(UserError, match="lacks 1 tensors of its config"):
@@ -160,14 +253,3 @@ def test_a_config_that_cannot_be_built_is_a_sentence(saved_by_5x, tmp_path, edit
     edit_json(folder / "config.json", **fields)
     with pytest.raises(UserError, match="does not load"):
         _ = Encoder(open_checkpoint(folder), Backend()).model
-
-
-def test_batches_hold_every_row_once_within_the_budget():
-    generator = np.random.default_rng(0)
-    lengths = generator.integers(1, 3000, 200).tolist()
-    batches = batches_by_length(lengths, 1024)
-    assert sorted(row for batch in batches for row in batch) == list(range(200))
-    for batch in batches:
-        longest = max(lengths[row] for row in batch)
-        assert len(batch) == 1 or len(batch) * longest <= 1024
-    assert lengths[batches[0][0]] == max(lengths)
