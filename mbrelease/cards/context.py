@@ -293,7 +293,11 @@ def _usage(measured: Sizes, training: Training, evaluation: Evaluation | None) -
     rows = evaluation.rows if evaluation else ()
     tasks = [row.task for row in rows]
     embedded = [
-        *((t.pooling, t.max_length) for t in tasks if t.type == "retrieval"),
+        *(
+            (t.pooling, t.max_length)
+            for t in tasks
+            if t.type == "retrieval" and t.scoring == "cosine"
+        ),
         *((t.pooling, t.max_length) for t in tasks if t.type == "pair" and not t.training),
         *((t.pooling, t.max_length) for t in tasks if t.type == "classification"),
     ]

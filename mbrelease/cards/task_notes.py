@@ -5,6 +5,7 @@ from __future__ import annotations
 from mbrelease.cards.numbers import count_text, plural, real_text, share_text
 from mbrelease.cards.scores import Evaluation, Row
 from mbrelease.evaluation.evidence import EvidenceRecord
+from mbrelease.registry.tasks import RetrievalTask
 
 
 def task_notes(evaluation: Evaluation) -> tuple[str, ...]:
@@ -22,10 +23,11 @@ def _what(row: Row) -> str:
         how_many = f"{count_text(masked)} masked tokens" if masked else "masked tokens"
         return f"{how_many} are predicted, {share_text(task.mask_rate)} of each text being masked"
     if task.type == "retrieval":
-        return (
-            f"each {task.query} has to find its own {task.document} among "
-            f"{count_text(record.n_examples)}, by cosine similarity ({_pooling(task.pooling)})"
-        )
+        fields = [task.document] if isinstance(task.document, str) else task.document
+        document = " and ".join(fields)
+        wanted = f"its own {document}" if task.data.corpus is None else f"the right {document}"
+        among = count_text(record.counts.get("documents", record.n_examples))
+        return f"each {task.query} has to find {wanted} among {among}, by {_scoring(task)}"
     if task.type == "pair" and task.training is None:
         return (
             f"the cosine of {task.first} and {task.second} is ranked against {task.target} "
@@ -63,6 +65,12 @@ def _settings(record: EvidenceRecord) -> str:
     if record.tried:
         text += f", the best of {count_text(len(record.tried))} settings on held-out training data"
     return text
+
+
+def _scoring(task: RetrievalTask) -> str:
+    if task.scoring == "maxsim":
+        return "late interaction of token vectors (MaxSim)"
+    return f"cosine similarity ({_pooling(task.pooling)})"
 
 
 def _pooling(pooling: str) -> str:

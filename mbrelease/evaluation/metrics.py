@@ -75,7 +75,7 @@ def _gain(name: str, rank: Floats, counts: NDArray[np.int64]) -> Floats:
     """The value of each query; ``rank`` holds its ``counts`` rising ranks after one another."""
     starts = np.cumsum(counts) - counts
     if name == "mrr":
-        return 1.0 / rank[starts]
+        return np.asarray(1.0 / rank[starts])
     match = re.fullmatch(r"(recall|ndcg)@([1-9]\d*)", name)
     if match is None:
         raise ValueError(f"unknown retrieval metric '{name}'")

@@ -173,6 +173,31 @@ def test_usage_embeds_as_the_evaluation_does(build: Build) -> None:
     assert "mask.sum(dim=1)" in text
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {},
+            "each title has to find its own text among 1,048, by cosine similarity (mean pooling)",
+        ),
+        (
+            {
+                "data": {"dev": "q.jsonl", "test": "q.jsonl", "corpus": {"documents": "c.jsonl"}},
+                "document": ["head", "body"],
+                "scoring": "maxsim",
+            },
+            "each title has to find the right head and body among 1,048, by late interaction of",
+        ),
+    ],
+)
+def test_a_retrieval_task_says_what_is_found_and_how(
+    build: Build, settings: dict[str, Any], said: str
+) -> None:
+    registry = copy.deepcopy(REGISTRY)
+    registry["suites"]["science"][1].update(settings)
+    assert said in section(render_card(build(registry).project, "science"), "Evaluation")
+
+
 def test_a_stated_choice_without_a_decision(build: Build) -> None:
     chosen = {"checkpoint": 50_000, "note": "Retrieval turned down later."}
     registry = changed(chosen=chosen)
