@@ -1,0 +1,100 @@
+"""What a card says of tasks for which a model is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from card_projects import AVERAGE, provenance
+from pydantic import TypeAdapter
+
+from mbrelease.cards.limitations import _measurement
+from mbrelease.cards.metadata import model_index
+from mbrelease.cards.scores import Column, Evaluation, Row
+from mbrelease.cards.task_notes import task_notes
+from mbrelease.evaluation.evidence import EvidenceRecord
+from mbrelease.registry.tasks import AnyTask
+
+DATA = {"train": "t", "dev": "d"}
+CHOSEN = {"learning_rate": 5e-5, "weight_decay": 5e-6, "epochs": 3}
+HOW = ", mean over 5 seeds, learning rate 5e-05, 3 epochs"
+TUNED = "a model fine-tuned from this one"
+MNLI = {**DATA, "start_from": {"train": "m"}}
+
+# settings of the task; its sentence; the Hub's type
+TASKS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "fine-tuned": ({"type": "classification", "data": DATA, "training": {}},
+        f"{TUNED} predicts label{HOW} (mean pooling)", "text-classification"),
+    "tags": ({"type": "token-classification", "data": DATA},
+        f"{TUNED} tags words, by exact spans of IOB2{HOW}", "token-classification"),
+    "similarity": ({"type": "pair", "kind": "similarity", "data": DATA, "training": {}},
+        f"{TUNED} predicts label of sentence1 and sentence2{HOW} (mean pooling)",
+        "sentence-similarity"),
+    "labels": ({"type": "pair", "kind": "label", "data": DATA, "training": {}, "pooling": "cls"},
+        f"{TUNED} predicts label of sentence1 and sentence2{HOW} (first token)",
+        "text-classification"),
+    "rte": ({"type": "glue", "subset": "rte", "data": MNLI},
+        f"{TUNED} after it was trained on MNLI does rte of GLUE{HOW}", "text-classification"),
+}  # fmt: skip
+
+
+def evaluation(
+    settings: Mapping[str, Any], seeds: int = 5, chosen: Mapping[str, float] = CHOSEN
+) -> Evaluation:
+    task: AnyTask = TypeAdapter(AnyTask).validate_python({"name": "kind", **settings})
+    key = task.main_metric
+    record = EvidenceRecord(
+        task_name="kind",
+        split="dev",
+        main_score=0.5,
+        metrics={key: 0.5},
+        n_examples=2000,
+        ci95={key: (0.4, 0.6)},
+        experiments=tuple({"seed": seed, key: 0.5, **chosen} for seed in range(seeds)),
+        counts={"truncated": 0},
+        provenance=provenance(AVERAGE, "section", "dev"),
+        languages=("en",),
+        evaluation_time_seconds=1.0,
+    )
+    column = Column("this", AVERAGE, None)
+    return Evaluation((column,), (Row(task, "dev", key, (record,)),), None)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_each_kind_of_task_has_its_sentence_and_its_type(name: str) -> None:
+    settings, sentence, hub_type = TASKS[name]
+    [note] = task_notes(evaluation(settings))
+    length = 256 if name == "rte" else 512
+    assert note == f"kind: {sentence}; texts are cut at {length} tokens."
+    [result] = model_index("this", evaluation(settings))[0]["results"]
+    assert result["task"]["type"] == hub_type
+
+
+def test_a_search_is_told() -> None:
+    given = evaluation(TASKS["rte"][0])
+    [row] = given.rows
+    tried = tuple({"learning_rate": rate, "score": 0.5} for rate in (1e-5, 3e-5))
+    searched = replace(row, records=(replace(row.record, tried=tried),))
+    [note] = task_notes(replace(given, rows=(searched,)))
+    assert "3 epochs, the best of 2 settings on held-out training data; texts" in note
+
+
+def test_similarity_without_training_is_a_cosine() -> None:
+    given = evaluation({"type": "pair", "kind": "similarity", "data": {"dev": "d"}}, 0)
+    [note] = task_notes(given)
+    assert note.startswith("kind: the cosine of sentence1 and sentence2 is ranked against label")
+    assert not any("seed" in line for line in _measurement(None, given))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (TASKS["tags"][0], "Models were fine-tuned with fewer than 3 seeds"),
+        ({"type": "classification", "data": DATA}, "Probes ran with fewer than 3 seeds"),
+    ],
+)
+def test_few_seeds_are_a_limitation(settings: Mapping[str, Any], said: str) -> None:
+    assert any(said in line for line in _measurement(None, evaluation(settings, 2)))
+    assert not any(said in line for line in _measurement(None, evaluation(settings, 3)))
