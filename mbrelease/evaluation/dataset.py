@@ -272,8 +272,11 @@ def _named_table(source: DatasetSplit) -> tuple[pa.Table, list[Path]]:
         )
         return loaded.with_format("arrow")[:], [Path(f["filename"]) for f in loaded.cache_files]
     except Exception as error:  # of the library, its readers and the Hub's client
-        place = "look at data.dataset, data.config and the name of the split"
-        raise UserError(f"cannot load {source}: {_first(error)}", mend=place) from error
+        raise UserError(
+            f"cannot load {source}: {_first(error)}",
+            mend="look at data.dataset (a folder beside the registry, or org/name on the Hub), "
+            "data.config and the name of the split",
+        ) from error
 
 
 def _rows_sha256(source: DatasetSplit) -> str:
