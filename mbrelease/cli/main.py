@@ -21,6 +21,8 @@ from mbrelease.errors import UserError, did_you_mean
 COMMANDS = {
     "registry": ("registry", "Describe the family: lint, list, show, tree, add, set, schema."),
     "eval": ("eval", "Measure what is missing and keep it as evidence."),
+    "import": ("import_", "Bring in results of other harnesses, with their source."),
+    "export": ("export", "Write measured results in mteb's layout."),
     "average": ("average", "Average checkpoints into one."),
     "convert": ("convert", "Write a checkpoint of any format as safetensors."),
     "select": ("select", "Choose a candidate by the policy."),
