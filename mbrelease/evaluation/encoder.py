@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
-from mbrelease.evaluation.batching import batches_by_length as batches_by_length
 from mbrelease.evaluation.batching import run_batches
 from mbrelease.evaluation.embedding_cache import cached, embedding_key, model_identity
 from mbrelease.evaluation.forward import hidden_states, load_model
-from mbrelease.evaluation.tokenizer import Tokenizer
-from mbrelease.evaluation.tokenizer import Tokens as Tokens
+from mbrelease.evaluation.tokenizer import Tokenizer, Tokens
 from mbrelease.evaluation.transfer import to_device
 from mbrelease.progress import SILENT, Progress
 

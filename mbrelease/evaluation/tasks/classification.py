@@ -24,7 +24,7 @@ from mbrelease.evaluation.training.trainable import Start
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.tasks import ClassificationTask
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 TRAIN_SHARE = 0.8
 
 

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from mbrelease.errors import UserError
 from mbrelease.evaluation.dataset import Dataset
-from mbrelease.evaluation.encoder import Encoder, Tokens
+from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.metrics import mlm_metrics
 from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
+from mbrelease.evaluation.tokenizer import Tokens
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.tasks import MlmTask
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 
 
 def measure(

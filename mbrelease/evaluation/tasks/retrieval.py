@@ -22,7 +22,7 @@ from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.tasks import RetrievalTask
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 TEXTS_A_PIECE = 16_384
 
 
