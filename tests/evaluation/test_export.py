@@ -28,6 +28,14 @@ variants:
 """
 
 
+REPORTED = """\
+model,task,metric,value,split
+owl,cola,f1,70,dev
+owl,find,recall@1,0.987,dev
+owl,find,recall@1,0.987,test
+"""
+
+
 @pytest.fixture(scope="module")
 def measured(saved_by_5x, tmp_path_factory):
     """A project with measured and reported evidence. Do not write."""
@@ -36,7 +44,7 @@ def measured(saved_by_5x, tmp_path_factory):
     shutil.copytree(saved_by_5x, root / "weights")
     rows = [{"title": f"owl {n}", "text": f"the other barn {n * 7}"} for n in range(6)]
     (root / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (root / "paper.csv").write_text("model,task,metric,value,split\nowl,cola,f1,70,dev\n")
+    (root / "paper.csv").write_text(REPORTED)
     registry = ["--registry", str(root / "registry.yaml")]
     for split in ("dev", "test"):
         assert main(["eval", "owl", "--split", split, *registry]) == 0
@@ -156,6 +164,17 @@ def test_what_was_measured_otherwise_is_left_out_and_said(measured, tmp_path, ca
     export(root, tmp_path / "out", str(root / "weights"), str(root / "other"))
     assert len(list((tmp_path / "out" / "results").iterdir())) == 1
     assert "not measured, or not as the others were" in capsys.readouterr().err
+
+
+def test_a_card_of_what_was_measured_takes_no_number_from_a_report(measured, tmp_path):
+    root = shutil.copytree(measured, tmp_path / "project")
+    cards = [tmp_path / "with.md", tmp_path / "without.md"]
+    call = ["card", "owl", "--registry", str(root / "registry.yaml"), "-o"]
+    assert main([*call, str(cards[0])]) == 0
+    shutil.rmtree(root / "evidence" / "reported")
+    assert main([*call, str(cards[1])]) == 0
+    assert cards[0].read_text() == cards[1].read_text()
+    assert "recall@1" in cards[0].read_text() and "0.987" not in cards[0].read_text()
 
 
 def test_without_evidence_the_mend_is_said(measured, tmp_path, capsys):
