@@ -14,10 +14,11 @@ from mbrelease.averaging.compatibility import Merge, check_compatible
 from mbrelease.averaging.engine import Member
 from mbrelease.averaging.fingerprint import by_content
 from mbrelease.averaging.recipes.recipe import LARGEST_DENOMINATOR
-from mbrelease.averaging.write_model import Storage, check_storage, model_files, write_model
+from mbrelease.averaging.write_model import Storage, model_files, write_model
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.source import Source
 from mbrelease.errors import UserError
+from mbrelease.file_hashes import file_sha256
 from mbrelease.files import canonical_json, read_json, sha256_bytes, sha256_file
 from mbrelease.progress import SILENT, Progress
 
@@ -85,7 +86,6 @@ def average_checkpoints(
         return earlier
     check_replaceable(output)
     merge = check_compatible([member.source for member in plan.members], allow)
-    check_storage(storage, plan.last)
     chosen_by = {"ranked_by": ranked_by} | ({} if search is None else {"search": search})
     _write(plan, merge, chosen_by, progress)
     return open_checkpoint(output)
@@ -138,7 +138,7 @@ def check_no_input(sources: Iterable[Source], output: Path) -> None:
 
 
 def check_replaceable(output: Path) -> None:
-    """Stop unless ``output`` is free: missing, empty, or an earlier average and nothing else.
+    """Stop unless ``output`` is free: missing, empty, or an earlier average as it was written.
 
     Raises:
         UserError: something would be lost.
@@ -157,6 +157,13 @@ def check_replaceable(output: Path) -> None:
         raise UserError(
             f"{output} is an earlier average, and also holds {', '.join(others[:3])}", mend=mend
         )
+    for name, digest in _read_record(output)["files"].items():
+        # Somebody may have trained on in this folder.
+        if name in found and file_sha256(output / name) != digest:
+            raise UserError(
+                f"{output / name} was changed since it was averaged",
+                mend="delete the folder if it is not needed, or choose another output with -o",
+            )
 
 
 def _plan(

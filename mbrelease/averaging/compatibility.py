@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from mbrelease.averaging.dtypes import FLOATING
 from mbrelease.checkpoints.safetensors_layout import TensorSpec
 from mbrelease.checkpoints.source import Source, StoredTensor
+from mbrelease.checkpoints.tied import drop_tied
 from mbrelease.errors import CheckFailed, UserError, did_you_mean
 
 SHOWN_DIFFERENCES = 12
 TOKENIZER = "tokenizer"
+LABELS = "id2label"
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,16 @@ class Difference:
     name: str
     """What ``--allow`` calls it: ``tokenizer``, a field of the config, or a tensor."""
     text: str
+    """What is different about it; with its name in front for anything but a tensor."""
 
 
 def check_compatible(sources: Sequence[Source], allow: Collection[str] = ()) -> Merge:
     """Compare every checkpoint with the first: config, tokenizer, tensor names, shapes, dtypes.
 
-    No tensor is read. What ``allow`` names may differ, and is then as the last checkpoint has it:
-    a config field, the tokenizer, a tensor that others lack or have in another shape. Tensors of
-    different floating dtypes are averaged all the same and get the last one's.
+    No tensor is read, but for a tied decoder that was saved beside the embeddings. What ``allow``
+    names may differ, and is then as the last checkpoint has it: a config field, the labels, the
+    tokenizer, a tensor that others lack or have in another shape. Tensors of different floating
+    dtypes are averaged all the same and get the last one's.
 
     Raises:
         CheckFailed: they differ in anything else; every difference is listed (a long list is cut,
@@ -49,20 +54,26 @@ def check_compatible(sources: Sequence[Source], allow: Collection[str] = ()) -> 
     for source in sources:
         _check_tensors(source)
     _check_allow(sources, allow)
+    # A tied decoder that was saved all the same is the embeddings once more.
+    tensors = [drop_tied(s.stored, s.config.tie_word_embeddings, s.path) for s in sources]
     first = sources[0]
-    differences = [found for other in sources[1:] for found in _differences(first, other)]
+    differences = [
+        found
+        for other, theirs in zip(sources[1:], tensors[1:], strict=True)
+        for found in (*_differences(first, other), *_in_tensors(tensors[0], other, theirs))
+    ]
     refused = [found for found in differences if found.name not in allow]
     if refused:
         raise _refusal(first, refused)
-    return _merge(sources)
+    return _merge(tensors)
 
 
-def _merge(sources: Sequence[Source]) -> Merge:
+def _merge(tensors: Sequence[Mapping[str, StoredTensor]]) -> Merge:
     averaged: dict[str, TensorSpec] = {}
     copied: dict[str, TensorSpec] = {}
-    for name, tensor in sources[-1].stored.items():
+    for name, tensor in tensors[-1].items():
         spec = TensorSpec(tensor.dtype, tensor.shape)
-        others = [source.stored.get(name) for source in sources]
+        others = [found.get(name) for found in tensors]
         alike = all(other is not None and _can_be_averaged(other, tensor) for other in others)
         (averaged if alike else copied)[name] = spec
     return Merge(averaged, copied)
@@ -87,7 +98,7 @@ def _check_tensors(source: Source) -> None:
 
 
 def _check_allow(sources: Sequence[Source], allow: Collection[str]) -> None:
-    known = {TOKENIZER, *asdict(sources[0].config)}
+    known = {TOKENIZER, LABELS, *asdict(sources[0].config)}
     known.update(name for source in sources for name in source.stored)
     for name in allow:
         if name not in known:
@@ -98,9 +109,9 @@ def _check_allow(sources: Sequence[Source], allow: Collection[str]) -> None:
 
 
 def _refusal(first: Source, refused: Sequence[Difference]) -> CheckFailed:
-    shown = [f"{found.source.path}: {found.text}" for found in refused[:SHOWN_DIFFERENCES]]
-    if len(refused) > len(shown):
-        shown.append(f"… and {len(refused) - len(shown)} more")
+    shown = list(_lines(refused))
+    if len(shown) > SHOWN_DIFFERENCES:
+        shown[SHOWN_DIFFERENCES:] = [f"… and {len(shown) - SHOWN_DIFFERENCES} more"]
     lines = "\n  ".join(shown)
     names = {found.name for found in refused}
     exception = f", or allow the one difference: --allow {names.pop()}" if len(names) == 1 else ""
@@ -110,6 +121,20 @@ def _refusal(first: Source, refused: Sequence[Difference]) -> CheckFailed:
     )
 
 
+def _lines(refused: Sequence[Difference]) -> Iterator[str]:
+    """One line a difference, and one for all tensors of a checkpoint with the same."""
+    groups: dict[tuple[Path, str], list[str]] = {}
+    for found in refused:
+        groups.setdefault((found.source.path, found.text), []).append(found.name)
+    for (path, text), names in groups.items():
+        if text.startswith("config") or names == [TOKENIZER]:
+            yield f"{path}: {text}"
+        elif len(names) == 1:
+            yield f"{path}: tensor {names[0]} {text}"
+        else:
+            yield f"{path}: {len(names)} tensors, such as {names[0]}: each {text}"
+
+
 def _differences(first: Source, other: Source) -> Iterator[Difference]:
     expected, found = asdict(first.config), asdict(other.config)
     for key, value in expected.items():
@@ -117,10 +142,16 @@ def _differences(first: Source, other: Source) -> Iterator[Difference]:
             yield Difference(other, key, f"config {key} is {found[key]}, not {value}")
     if _tokenizer(other) != _tokenizer(first):
         yield Difference(other, TOKENIZER, "tokenizer.json is another one")
-    ours, theirs = first.stored, other.stored
+    if other.raw_config.get(LABELS) != first.raw_config.get(LABELS):
+        yield Difference(other, LABELS, f"config {LABELS} has other labels, or in another order")
+
+
+def _in_tensors(
+    ours: Mapping[str, StoredTensor], other: Source, theirs: Mapping[str, StoredTensor]
+) -> Iterator[Difference]:
     for name in sorted(ours.keys() | theirs.keys()):
         for text in _tensor_differences(ours.get(name), theirs.get(name)):
-            yield Difference(other, name, f"tensor {name} {text}")
+            yield Difference(other, name, text)
 
 
 def _tensor_differences(ours: StoredTensor | None, theirs: StoredTensor | None) -> Iterator[str]:

@@ -13,14 +13,12 @@ from mbrelease.averaging.compatibility import check_compatible
 from mbrelease.averaging.engine import Member
 from mbrelease.averaging.write_model import (
     Storage,
-    check_storage,
     model_files,
     stored_as,
     write_model,
 )
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.foreign import CONVERTED_METADATA, as_safetensors
-from mbrelease.checkpoints.safetensors_layout import TensorSpec
 from mbrelease.checkpoints.source import Source, stream_sha256
 from mbrelease.errors import UserError
 from mbrelease.progress import SILENT, Progress
@@ -45,7 +43,6 @@ def convert_checkpoint(
         return open_checkpoint(output), False
     _check_free(output)
     merge = check_compatible([source])
-    check_storage(storage, source)
     write_model(
         (Member(source, Fraction(1)),),
         merge,
@@ -81,10 +78,10 @@ def _is_converted(source: Source, output: Path, storage: Storage) -> bool:
     weights = {"model.safetensors"}
     if {entry.name for entry in output.iterdir()} != beside.keys() | weights:
         return False
-    specs = (TensorSpec(tensor.dtype, tensor.shape) for tensor in source.stored.values())
-    if any(stored_as(spec, storage.dtype) != spec for spec in specs):
+    specs = check_compatible([source]).averaged
+    if any(stored_as(spec, storage.dtype) != spec for spec in specs.values()):
         return False
-    stream = as_safetensors(source.stored)
+    stream = as_safetensors({name: source.stored[name] for name in specs})
     return all((output / name).read_bytes() == data for name, data in beside.items()) and (
         open_checkpoint(output).weights_sha256 == stream_sha256(stream, source.stored)
     )

@@ -125,29 +125,6 @@ def model_files(source: Source, storage: Storage) -> dict[str, bytes]:
     return {**config, **tokenizer_files(source)}
 
 
-def check_storage(storage: Storage, last: Source) -> None:
-    """Stop if a shard could not even hold one tensor.
-
-    Raises:
-        UserError: the largest tensor is larger than a shard may be.
-    """
-    if storage.max_shard_bytes is None:
-        return
-    largest, size = max(
-        (
-            (name, stored_as(TensorSpec(t.dtype, t.shape), storage.dtype).size_bytes)
-            for name, t in last.stored.items()
-        ),
-        key=lambda item: item[1],
-    )
-    if size > storage.max_shard_bytes:
-        raise UserError(
-            f"tensor {largest} alone has {size:,} bytes, more than a shard may have "
-            f"({storage.max_shard_bytes:,})",
-            mend="choose a larger --max-shard-size",
-        )
-
-
 def _state(members: tuple[Member, ...], files: list[OutputFile], last: Source) -> str:
     """What must be the same for finished tiles to be worth keeping."""
     return canonical_json(

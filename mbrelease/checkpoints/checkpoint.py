@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,12 @@ class Checkpoint(Source):
 
     @functools.cached_property
     def stored(self) -> Mapping[str, StoredTensor]:
-        """All tensors over all files, each in one piece."""
+        """All tensors over all files, each in one piece.
+
+        Raises:
+            UserError: a tensor lies in two files, or the index lists one that lies in none.
+        """
+        _check_shards(self)
         return {
             name: StoredTensor(
                 info.dtype, info.shape, (Segment(header.path, info.start, info.end - info.start),)
@@ -143,6 +149,19 @@ def _head(header: SafetensorsHeader) -> bytes:
         raise unreadable(header.path, error) from error
 
 
+def _check_shards(checkpoint: Checkpoint) -> None:
+    """Stop unless each tensor lies in one file, and all that the index lists do."""
+    index = checkpoint.path / SHARD_INDEX
+    if checkpoint.weight_files == (checkpoint.path / SINGLE_FILE,) or not index.is_file():
+        return
+    mend = "save the checkpoint again"
+    count = Counter(name for header in checkpoint.headers for name in header.tensors)
+    if twice := sorted(name for name, times in count.items() if times > 1):
+        raise UserError(f"tensor {twice[0]} lies in several files of {checkpoint.path}", mend=mend)
+    if lost := sorted(set(_weight_map(index)) - count.keys()):
+        raise UserError(f"{index} lists tensor {lost[0]}, which no file holds", mend=mend)
+
+
 def _weight_files(path: Path) -> tuple[Path, ...]:
     if (path / SINGLE_FILE).is_file():
         return (path / SINGLE_FILE,)
@@ -152,12 +171,20 @@ def _weight_files(path: Path) -> tuple[Path, ...]:
             f"no {SINGLE_FILE} in {path}",
             mend="save the model as safetensors: model.save_pretrained(folder)",
         )
-    content = read_json(index)
-    weight_map = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise UserError(f"{index}: no weight_map")
-    files = tuple(path / name for name in sorted(set(map(str, weight_map.values()))))
+    files = tuple(path / name for name in sorted(set(_weight_map(index).values())))
     missing = [file.name for file in files if not file.is_file() or file.parent != path]
     if missing:
         raise UserError(f"{index} lists {', '.join(missing)}, which is missing from {path}")
     return files
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """The file of each tensor, as the index of shards has it."""
+    content = read_json(index)
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise UserError(f"{index}: no weight_map")
+    names = {str(name): str(file) for name, file in weight_map.items()}
+    if strange := [text for pair in names.items() for text in pair if not text.isprintable()]:
+        raise UserError(f"{index}: {strange[0]!r} is no name of a tensor or file")
+    return names

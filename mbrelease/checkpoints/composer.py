@@ -36,6 +36,8 @@ CONFIG = ("state", "integrations", "huggingface", "model", "config", "content")
 TOKENIZER = ("state", "integrations", "huggingface", "tokenizer")
 WRAPPERS = ("state_dict", "model")
 """Under which others put the weights, beside other things."""
+MAX_JSON_VALUES = 5_000_000
+"""A tokenizer of 256,000 tokens has some 1.5 million."""
 PLAIN_NAME = re.compile(r"\w[\w.-]*")
 
 
@@ -256,8 +258,27 @@ def _file(state: State, keys: Keys, name: str, place: Path) -> bytes:
     raise UserError(f"{what} is no text")
 
 
+def _fits(content: Any) -> bool:
+    """Whether it has a sane number of values, each counted as often as it is held.
+
+    A pickle can hold one list many times over, and JSON would write it out each time.
+    """
+    left = MAX_JSON_VALUES
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list | tuple):
+            left -= len(value)
+            if left < 0:
+                return False
+            waiting.extend(value.values() if isinstance(value, dict) else value)
+    return True
+
+
 def _json(content: Any, what: str) -> str:
     """As transformers and tokenizers write it."""
+    if not _fits(content):
+        raise UserError(f"{what} is larger than any tokenizer or config")
     try:
         return json.dumps(content, indent=2, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:

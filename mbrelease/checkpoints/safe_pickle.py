@@ -23,7 +23,9 @@ MAX_OPCODES = 1 << 24
 """Each makes at most one small object, so this bounds memory as well as time."""
 MAX_INTEGER_BYTES = 1024
 MAX_TUPLE_DEPTH = 64
-"""Python hashes nested tuples by recursion in C, without a limit of its own."""
+MAX_NESTED_ITEMS = 100_000
+"""Python hashes nested tuples by recursion in C, without a limit of its own, and one that holds
+another twice is hashed twice as long."""
 
 Known = Mapping[tuple[str, str], Callable[..., Any]]
 
@@ -106,7 +108,7 @@ class _Machine:
         self._known = known
         self._classes = tuple(c for c in known.values() if isinstance(c, type))
         self._persistent = persistent
-        self._depths: dict[int, tuple[int, tuple[Any, ...]]] = {}
+        self._nested: dict[int, tuple[int, int, tuple[Any, ...]]] = {}
         """Of tuples in tuples, by id; the tuple itself is kept so that its id stays its own."""
         self._bytes_left = len(data)
         """That _codecs.encode may still make: what is encoded stands in the pickle, once."""
@@ -281,12 +283,15 @@ class _Machine:
         self._push_tuple(items)
 
     def _push_tuple(self, items: tuple[Any, ...]) -> None:
-        within = [self._depths.get(id(item), (1,))[0] for item in items if type(item) is tuple]
+        within = [
+            self._nested.get(id(item), (1, len(item)))[:2] for item in items if type(item) is tuple
+        ]
         if within:
-            depth = 1 + max(within)
-            if depth > MAX_TUPLE_DEPTH:
+            depth = 1 + max(depth for depth, _ in within)
+            size = len(items) + sum(size for _, size in within)
+            if depth > MAX_TUPLE_DEPTH or size > MAX_NESTED_ITEMS:
                 raise _Fault("tuples nested too deep")
-            self._depths[id(items)] = (depth, items)
+            self._nested[id(items)] = (depth, size, items)
         self._stack.append(items)
 
     def op_append(self) -> None:

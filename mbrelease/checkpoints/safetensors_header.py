@@ -66,6 +66,10 @@ def read_header(path: Path) -> SafetensorsHeader:
         size = path.stat().st_size
         with path.open("rb") as file:
             prefix = file.read(8)
+            if prefix == b"version ":
+                raise UserError(
+                    f"{path} is a pointer of Git LFS, not the file itself", mend="git lfs pull"
+                )
             length = int.from_bytes(prefix, "little")
             if len(prefix) < 8 or length < 2:
                 raise _broken(path, f"too short for a header ({size} bytes)")
@@ -97,6 +101,8 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int) -> TensorInfo:
         dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
         raise _broken(path, f"tensor '{name}' lacks dtype, shape or data_offsets") from error
+    if not name.isprintable():
+        raise _broken(path, f"a tensor has the name {name[:80]!r}")
     if dtype not in BYTES_PER_ELEMENT:
         raise _broken(path, f"tensor '{name}' has the unknown dtype {dtype!r}")
     numbers = [*shape, start, end] if isinstance(shape, list) else [None]

@@ -15,7 +15,7 @@ from mbrelease.checkpoints.config import ModernBertConfig, config_from
 from mbrelease.checkpoints.trainer_state import TrainerState, read_trainer_state
 from mbrelease.errors import UserError
 from mbrelease.file_hashes import recall, remember, stat_key
-from mbrelease.files import parse_json, sha256_bytes, unreadable
+from mbrelease.files import parse_json, sha256_bytes, sha256_json, unreadable
 
 CHUNK_BYTES = 1 << 20
 
@@ -69,8 +69,12 @@ class HashStream:
 
     @property
     def key(self) -> str:
-        """Under which the digest is remembered."""
-        return stat_key(self.files, of=self.kind)
+        """Under which the digest is remembered: the files, and what is made of them."""
+        if self.kind == "file":
+            return stat_key(self.files)
+        # Which tensors count, and their names, may depend on a config that lies elsewhere.
+        made = sha256_json([self.head.hex(), self.tensors])
+        return stat_key(self.files, of=f"{self.kind}-{made[:16]}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from mbrelease.averaging.recipes import KINDS, Recipe, RecipeInput, parse_recipe
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, print_table, progress, talk
 from mbrelease.cli.storage import dtype_option, shard_option, storage
+from mbrelease.cli.whole_model import warn_unless_whole
 from mbrelease.errors import UserError
 from mbrelease.evaluation.metric_names import lower_is_better
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 EVAL_LOSS = "eval_loss"
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -137,11 +139,26 @@ def _sources(call: Call) -> list[Source]:
 
     variant = _variant(call)
     if variant is None:
-        return discover_sources(call.targets)
+        found = discover_sources(call.targets)
+        if call.recipe.text.startswith("weights:"):
+            _check_order(call.targets, found)
+        return found
     from mbrelease.evaluation.candidates import run_checkpoints
 
     project = _project(call)
     return list(run_checkpoints(project, project.resolve_name(variant)))
+
+
+def _check_order(targets: Sequence[str], found: Sequence[Source]) -> None:
+    """Weights that were written in one order must not be given out in another."""
+    given = [Path(target).resolve() for target in targets]
+    in_order = [source.path.resolve() for source in found]
+    if given != in_order and set(given) == set(in_order):
+        names = " ".join(source.name for source in found)
+        raise UserError(
+            "weights: are given in the order of training, and the checkpoints in another",
+            mend=f"name both in this order: {names}",
+        )
 
 
 def _variant(call: Call) -> str | None:
@@ -193,10 +210,12 @@ def _values(call: Call, sources: Sequence[Source], ranked_by: str) -> list[float
     if ranked_by == EVAL_LOSS:
         states = [source.trainer_state for source in sources]
         return [None if state is None else state.eval_loss for state in states]
-    from mbrelease.selection.ranking import measured_values, tasks_for
+    from mbrelease.selection.ranking import measured_values, require_task, tasks_for
 
     project = _project(call)
     tasks = tasks_for(project, ranked_by, _variant(call))
+    if project.registry.suites:
+        require_task(tasks, ranked_by, project)
     return measured_values(project, sources, ranked_by, tasks)
 
 
@@ -224,6 +243,14 @@ def _print_weights(recipe: Recipe, score_by: str, weighed: list[Weighed], as_jso
 def _shown(weight: Fraction) -> str:
     """A fraction that people can read, else a decimal; ``--json`` has it exactly."""
     return str(weight) if weight.denominator <= 1000 else f"{float(weight):.6f}"
+
+
+def _members(weighed: Sequence[Weighed]) -> str:
+    """Who took part: all of a few, the first and last of many."""
+    names = [f"{row.label} × {_shown(row.weight)}" for row in weighed if row.weight]
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    return f"{len(names)} checkpoints, {names[0]} … {names[-1]}"
 
 
 def _average(call: Call, output: Path) -> None:
@@ -319,6 +346,8 @@ def _search_metric(call: Call, project: Project) -> str:
 def _print_average(
     call: Call, output: Path, result: Checkpoint, unchanged: bool, weighed: list[Weighed]
 ) -> None:
+    if not unchanged:
+        warn_unless_whole(result)
     if call.as_json:
         print_json(
             {
@@ -330,6 +359,5 @@ def _print_average(
             }
         )
         return
-    names = ", ".join(f"{row.label} × {_shown(row.weight)}" for row in weighed if row.weight)
-    talk(f"{'unchanged' if unchanged else 'averaged'}: {names}")
+    talk(f"{'unchanged' if unchanged else 'averaged'}: {_members(weighed)}")
     click.echo(str(output))

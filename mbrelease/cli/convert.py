@@ -9,6 +9,7 @@ import click
 from mbrelease.cli.options import json_option
 from mbrelease.cli.output import print_json, progress, talk
 from mbrelease.cli.storage import dtype_option, shard_option, storage
+from mbrelease.cli.whole_model import warn_unless_whole
 from mbrelease.errors import UserError
 
 
@@ -46,6 +47,8 @@ def command(
         result, written = convert_checkpoint(
             found[0], output, storage=storage(dtype, max_shard_bytes), progress=bar
         )
+    if written:
+        warn_unless_whole(result)
     if as_json:
         print_json(
             {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_a_second_run_changes_nothing(members, tmp_path):
     assert {entry.name: entry.stat().st_mtime_ns for entry in output.iterdir()} == before
 
 
-def test_other_inputs_or_a_damaged_output_are_made_again(members, tmp_path):
+def test_other_inputs_are_made_again_and_changed_weights_never(members, tmp_path):
     output = tmp_path / "out"
     first = average_checkpoints(members, output, recipe="uniform").weights_sha256
     halves = [(checkpoint, Fraction(1, 2)) for checkpoint, _ in members[1:]]
@@ -70,6 +71,9 @@ def test_other_inputs_or_a_damaged_output_are_made_again(members, tmp_path):
         file.seek(-4, os.SEEK_END)
         file.write(b"\0\0\0\0")
     assert find_average(halves, output, recipe="last:2") is None
+    with pytest.raises(UserError, match="was changed since it was averaged"):
+        average_checkpoints(members, output, recipe="uniform")
+    shutil.rmtree(output)
     assert average_checkpoints(members, output, recipe="uniform").weights_sha256 == first
 
 

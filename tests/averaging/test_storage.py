@@ -114,7 +114,7 @@ def test_shards_load_in_transformers(saved_by_5x, tmp_path):
     assert all(torch.equal(loaded[name], original[name]) for name in loaded)
 
 
-@pytest.mark.parametrize("size", ["5", "0GB", "5 bananas", "-1GB", "1KB"])
+@pytest.mark.parametrize("size", ["0", "0GB", "5 bananas", "-1GB"])
 def test_a_size_that_makes_no_sense_is_a_sentence(run_folder, tmp_path, capsys, size):
     call = ["average", str(run_folder), "-o", str(tmp_path / "out"), "--max-shard-size", size]
     assert main(call) == 2
