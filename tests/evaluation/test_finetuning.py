@@ -238,7 +238,7 @@ def test_labels_unseen_in_train_and_long_texts_are_counted(encoder, data, tmp_pa
     rows[1]["text"] = "the owl " * 200
     data["dev"] = dataset(tmp_path / "dev.jsonl", rows)
     outcome = measure(task(seeds=[0], max_length=64), data, "dev", encoder)
-    assert outcome.counts == {"truncated": 1, "unseen_label": 1}
+    assert outcome.counts == {"truncated": 1, "empty": 0, "unseen_label": 1}
     assert outcome.metrics["accuracy"] < 1
 
 

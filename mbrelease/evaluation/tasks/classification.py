@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbrelease.errors import MissingExtra, UserError
-from mbrelease.evaluation.dataset import Dataset
+from mbrelease.evaluation.dataset import Dataset, count_empty
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.metrics import classification_metrics
 from mbrelease.evaluation.tasks.outcome import Outcome, outcome_of_seeds
@@ -70,6 +70,7 @@ def measure(
     }
     counts = {
         "truncated": truncated,
+        "empty": count_empty(texts[split]),
         "unseen_label": int((~np.isin(labels[split], labels["train"])).sum()),
     }
     ids = data[split].ids

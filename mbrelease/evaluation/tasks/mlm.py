@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbrelease.errors import UserError
-from mbrelease.evaluation.dataset import Dataset
+from mbrelease.evaluation.dataset import Dataset, count_empty
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.metrics import mlm_metrics
 from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
@@ -66,6 +66,7 @@ def measure(
     metrics, ci95 = point_and_interval(lambda weights: mlm_metrics(examples, weights), len(kept))
     counts = {
         "truncated": sum(token.truncated for token in tokens),
+        "empty": count_empty(texts),
         "unmasked": len(texts) - len(kept),
         "masked_tokens": int(examples["n_tokens"].sum()),
     }
