@@ -13,28 +13,75 @@ from mbrelease.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from mbrelease.checkpoints.checkpoint import Checkpoint
+    from mbrelease.evaluation.backend import Backend
     from mbrelease.evaluation.evidence import EvidenceRecord
     from mbrelease.evaluation.jobs import Job
+    from mbrelease.evaluation.measure import Runner
     from mbrelease.registry.project import Project
     from mbrelease.registry.schema import Variant
     from mbrelease.registry.tasks import AnyTask
 
 
 @click.command("eval")
-@click.argument("targets", nargs=-1, required=True, metavar="VARIANT|PATH…")
+@click.argument("targets", nargs=-1, required=True, metavar="[plan] VARIANT|PATH…")
 @click.option("--suite", help="The suite of tasks.  [default: the variant's, or the only one]")
 @click.option("--split", type=click.Choice(["dev", "test"]), default="dev", show_default=True)
 @click.option(
+    "--attn",
+    type=click.Choice(["auto", "fa2-varlen", "flash_attention_2", "sdpa", "eager"]),
+    default="auto",
+    show_default=True,
+    help="How attention is computed; part of every record.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="What the model computes in; part of every record.",
+)
+@click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
-@click.option("--plan", "plan_only", is_flag=True, help="List what is missing and stop.")
+@click.option(
+    "--backend",
+    "place",
+    type=click.Choice(["local", "slurm"]),
+    default="local",
+    show_default=True,
+    help="Where jobs run: on this machine, or each as an element of a Slurm array.",
+)
+@click.option(
+    "--slots",
+    type=click.IntRange(min=1),
+    help="Processes on this machine.  [default: one a GPU; one in all on a CPU]",
+)
+@click.option(
+    "--slurm",
+    "sbatch",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of sbatch, such as partition=gpu or time=2:00:00; may be given often.",
+)
+@click.option(
+    "--max-parallel",
+    type=click.IntRange(min=1),
+    help="Elements of a Slurm array that run at once.  [default: 256]",
+)
+@click.option("--plan", "plan_only", is_flag=True, help="The same as the word plan.")
 @json_option
 @registry_option
 def command(
     targets: tuple[str, ...],
     suite: str | None,
     split: str,
+    attn: Any,
+    dtype: Any,
     device: Any,
+    place: str,
+    slots: int | None,
+    sbatch: tuple[str, ...],
+    max_parallel: int | None,
     plan_only: bool,
     as_json: bool,
     registry_path: Path | None,
@@ -42,21 +89,27 @@ def command(
     """Measure checkpoints on the tasks of a suite, and keep the score of every example.
 
     TARGETS are variants of the registry (every checkpoint of their run is measured) or folders.
-    What was measured before, with the same weights, data and settings, is not measured again.
+    What was measured before, with the same weights, data and settings, is not measured again;
+    a measurement that fails stops no other. After the word plan, what is missing is listed and
+    nothing is measured.
     """
-    from mbrelease.evaluation.backend import choose_backend
     from mbrelease.evaluation.jobs import plan_jobs, stored
     from mbrelease.evaluation.measure import run_jobs
     from mbrelease.registry.load import load_project
 
+    if targets[0] == "plan" and len(targets) > 1:  # alone it is a variant of that name
+        plan_only, targets = True, targets[1:]
+    if slots is not None and place != "local":
+        raise click.UsageError("--slots is for --backend local")
+    if (sbatch or max_parallel) and place != "slurm":
+        raise click.UsageError("--slurm and --max-parallel are for --backend slurm")
+    backend, runner = _backend(attn, dtype, device, place, slots, sbatch, max_parallel)
     project = load_project(registry_path)
     tasks = _tasks(project, targets, suite)
     found = [c for target in targets for c in _checkpoints(project, target)]
     # A folder that is named twice, say as a variant and as a path, is one row.
     checkpoints = list({c.path.resolve(): c for c in found}.values())
-    jobs = plan_jobs(
-        checkpoints, tasks, split, backend=choose_backend(device), data_root=project.root
-    )
+    jobs = plan_jobs(checkpoints, tasks, split, backend=backend, data_root=project.root)
     if not jobs:
         raise UserError(
             f"no task of the suite has {split} data", mend=f"add data.{split} to a task"
@@ -66,10 +119,31 @@ def command(
     if plan_only:
         _print_plan(missing, as_json)
         return
+    languages = project.registry.defaults.languages
     with progress() as bar:
-        languages = project.registry.defaults.languages
-        records = run_jobs(jobs, project.evidence, languages=languages, progress=bar)
+        records = run_jobs(jobs, project.evidence, languages=languages, progress=bar, runner=runner)
     _print_records(jobs, records, as_json)
+
+
+def _backend(
+    attn: Any,
+    dtype: Any,
+    device: Any,
+    place: str,
+    slots: int | None,
+    sbatch: tuple[str, ...],
+    max_parallel: int | None,
+) -> tuple[Backend, Runner]:
+    from mbrelease.evaluation.backend import choose_backend
+    from mbrelease.evaluation.grid.local import on_slots
+    from mbrelease.evaluation.grid.slurm import on_slurm
+    from mbrelease.evaluation.grid.slurm_options import backend_on_nodes, parse_options
+
+    if place == "slurm":
+        options = parse_options(sbatch, max_parallel)
+        return backend_on_nodes(options, attn, dtype, device), on_slurm(options)
+    backend = choose_backend(device, attn, dtype)
+    return backend, on_slots(backend, slots)
 
 
 def _tasks(project: Project, targets: tuple[str, ...], suite: str | None) -> list[AnyTask]:

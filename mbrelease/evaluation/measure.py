@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Order:
 
 
 Finished = tuple[Job, Failure | None]
-Runner = Callable[[Order, Progress], Iterator[Finished]]
+Runner = Callable[[Order, Progress], Generator[Finished]]
 """A place where jobs run: gives each job when its record is written or it failed."""
 
 
@@ -94,27 +94,30 @@ def run_jobs(
     """
     records = {job.key: stored(job, evidence) for job in jobs}
     missing = list({job.key: job for job in jobs if records[job.key] is None}.values())
+    if not missing:
+        return [found for job in jobs if (found := records[job.key])]
     failures = []
     order = Order(missing, evidence, tuple(languages))
     try:
-        for job, failure in (runner or in_this_process)(order, progress) if missing else ():
-            if failure is None:
-                record = _kept(job, evidence)
-                records[job.key] = record
-                progress.note(f"measured {job.checkpoint} · {describe(record, job.task)}")
-            else:
-                failures.append(failure)
-                progress.note(f"failed {failure.job}: {failure.reason}")
+        with contextlib.closing((runner or in_this_process)(order, progress)) as finished:
+            for job, failure in finished:
+                if failure is None:
+                    record = _kept(job, evidence)
+                    records[job.key] = record
+                    progress.note(f"measured {job.checkpoint} · {describe(record, job.task)}")
+                else:
+                    failures.append(failure)
+                    progress.note(f"failed {failure.job}: {failure.reason}")
     except KeyboardInterrupt:
         done = sum(stored(job, evidence) is not None for job in missing)
         progress.note(f"{done} of {len(missing)} measurements are done and kept")
         raise
     if failures:
         raise summary(failures, len(missing))
-    return [found for job in jobs if (found := records[job.key]) is not None]
+    return [found for job in jobs if (found := records[job.key])]
 
 
-def in_this_process(order: Order, progress: Progress) -> Iterator[Finished]:
+def in_this_process(order: Order, progress: Progress) -> Generator[Finished]:
     """One job after another; those that another process measures at the moment come last."""
     loaded = LoadedModel()
     later: list[Job] = []
@@ -201,7 +204,7 @@ def _kept(job: Job, evidence: Path) -> EvidenceRecord:
 def _measure(job: Job, order: Order, loaded: LoadedModel, progress: Progress) -> EvidenceRecord:
     import pyarrow as pa
 
-    _provenance(job, "since the measurement was planned")
+    _provenance(job, "since the measurement was planned, or mbrelease did")
     data = {role: read_dataset(source) for role, source in job.data.items()}
     encoder = loaded.of(open_checkpoint(job.path), job.backend)
     started = time.monotonic()

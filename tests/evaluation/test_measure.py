@@ -1,46 +1,32 @@
 import json
+import re
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from owls import TASKS, write_data, write_registry, write_run
+from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.cli.main import main
-from mbrelease.errors import CheckFailed, UserError
+from mbrelease.errors import CheckFailed, MissingExtra, UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.candidates import run_checkpoints
 from mbrelease.evaluation.evidence import read_examples, read_records
-from mbrelease.evaluation.jobs import plan_jobs, stored
-from mbrelease.evaluation.measure import run_jobs
+from mbrelease.evaluation.jobs import job_from_json, plan_jobs, stored, task_sha256
+from mbrelease.evaluation.measure import Order, run_job, run_jobs
+from mbrelease.evaluation.tasks import retrieval
 from mbrelease.progress import Silent
 from mbrelease.registry.load import load_project
-from mbrelease.registry.tasks import ClassificationTask, MlmTask, RetrievalTask, SplitFiles
-
-DATA = SplitFiles(train="data.jsonl", dev="data.jsonl")
-TASKS = [
-    MlmTask(name="mlm", type="mlm", data=DATA, text=["title", "text"], max_length=64),
-    RetrievalTask(name="find", type="retrieval", data=DATA, max_length=64),
-    ClassificationTask(
-        name="sort", type="classification", data=DATA, label="kind", seeds=[0, 1], max_length=64
-    ),
-]
-SENTENCE = "the other owl found a mouse in the old barn while it rained"
-WORDS = SENTENCE.split()
+from mbrelease.registry.tasks import AnyTask, DatasetSplit, RetrievalFiles
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    rows = [
-        {
-            "id": f"d{n}",
-            "title": " ".join(WORDS[n % 7 :]),
-            "text": " ".join(WORDS[: 3 + n % 9]) + f" {n}",
-            "kind": ["bird", "place"][n % 2],
-        }
-        for n in range(24)
-    ]
-    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_data(tmp_path)
     return tmp_path
 
 
@@ -79,7 +65,7 @@ def test_a_path_or_a_task_name_is_no_part_of_a_result(project, saved_by_5x, tmp_
     run_jobs(plan(project, open_checkpoint(saved_by_5x)), project / "evidence")
     copied = shutil.copytree(saved_by_5x, tmp_path / "renamed")
     (project / "data.jsonl").rename(project / "moved.jsonl")
-    moved = SplitFiles(train="moved.jsonl", dev="moved.jsonl")
+    moved = RetrievalFiles(train="moved.jsonl", dev="moved.jsonl")
     tasks = [task.model_copy(update={"data": moved}) for task in TASKS]
     assert missing(plan(project, open_checkpoint(copied), tasks), project) == []
 
@@ -148,15 +134,16 @@ def test_a_model_that_diverged_is_told_from_a_bug(project, saved_by_5x):
         run_jobs(plan(project, open_checkpoint(folder), TASKS[:1]), project / "evidence")
 
 
-def test_truncated_and_unseen_are_counted(project, saved_by_5x):
+def test_truncated_empty_and_unseen_are_counted(project, saved_by_5x):
     rows = [json.loads(line) for line in (project / "data.jsonl").read_text().splitlines()]
     rows[0]["text"] = "the owl " * 100
     rows[1]["kind"] = "never seen"
+    rows[2]["text"] = " "
     (project / "dev.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    data = SplitFiles(train="data.jsonl", dev="dev.jsonl")
+    data = RetrievalFiles(train="data.jsonl", dev="dev.jsonl")
     task = TASKS[2].model_copy(update={"data": data})
     [record] = run_jobs(plan(project, open_checkpoint(saved_by_5x), [task]), project / "evidence")
-    assert record.counts == {"truncated": 1, "unseen_label": 1}
+    assert record.counts == {"truncated": 1, "empty": 1, "unseen_label": 1}
 
 
 def test_a_split_without_a_file_has_no_jobs(project, saved_by_5x):
@@ -182,14 +169,7 @@ def test_a_checkpoint_at_step_0_can_be_named(registry):
 @pytest.fixture
 def registry(project, saved_by_5x, monkeypatch):
     shutil.copytree(saved_by_5x, project / "run" / "checkpoint-10")
-    tasks = [task.model_dump(mode="json") for task in TASKS]
-    content = {
-        "version": 1,
-        "family": "Owls",
-        "suites": {"owls": tasks},
-        "variants": {"owl": {"run": "run", "suite": "owls"}},
-    }
-    (project / "registry.yaml").write_text(json.dumps(content))
+    write_registry(project)
     monkeypatch.chdir(project)
     return project
 
@@ -233,3 +213,104 @@ def test_an_alias_stands_for_its_variant_and_a_folder_named_twice_is_one_row(reg
     path.write_text(json.dumps(content | {"aliases": {"production": "owl"}}))
     assert main(["eval", "production", "run", "run/checkpoint-10", "--plan", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 3
+
+
+def test_settings_at_their_default_are_no_part_of_a_result():
+    written = TypeAdapter(AnyTask).validate_python(
+        {"name": "x", "type": "mlm", "data": {"dev": "a"}, "mask_rate": 0.3, "seed": 0}
+    )
+    left_out = TypeAdapter(AnyTask).validate_python(
+        {"name": "y", "type": "mlm", "data": {"dev": "b"}}
+    )
+    assert task_sha256(written) == task_sha256(left_out)
+    assert task_sha256(left_out) != task_sha256(left_out.model_copy(update={"seed": 1}))
+    other = {"name": "y", "type": "retrieval", "data": {"dev": "b"}}
+    assert task_sha256(left_out) != task_sha256(TypeAdapter(AnyTask).validate_python(other))
+
+
+def test_a_job_goes_anywhere_as_json(project, saved_by_5x, monkeypatch):
+    monkeypatch.chdir(project)
+    jobs = plan(Path(), open_checkpoint(saved_by_5x))
+    carried = [job_from_json(json.loads(json.dumps(job.to_json()))) for job in jobs]
+    monkeypatch.chdir("/")
+    assert [run_job(job, Order([job], project / "e")).provenance.key for job in carried] == [
+        job.key for job in jobs
+    ]
+    named = replace(jobs[0], data={"dev": DatasetSplit("org/owls", "dev", revision="a1")})
+    assert job_from_json(named.to_json()).data == named.data
+
+
+def spoil(folder, tensor, factor):
+    tensors = load_file(folder / "model.safetensors")
+    tensors[tensor] *= factor
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_jobs_that_fail_are_named_and_the_others_go_on(registry, saved_by_5x, capsys):
+    write_run(registry, saved_by_5x, [20, 30])
+    spoil(registry / "run" / "checkpoint-20", "model.final_norm.weight", float("nan"))
+    content = json.loads((registry / "registry.yaml").read_text())
+    content["suites"]["owls"][1]["data"]["dev"] = "bad.jsonl"
+    (registry / "registry.yaml").write_text(json.dumps(content))
+    (registry / "bad.jsonl").write_text('{"title": "a", "text": "b"}\n{"title":\n')
+    assert main(["eval", "owl"]) == 1
+    error = capsys.readouterr().err
+    assert "9 to make" in error
+    assert error.count("measured ") == 4
+    [summary] = error.split("error: ")[1:]
+    lines = summary.splitlines()
+    assert lines[0] == "5 of 9 measurements failed; the others are kept"
+    places = [f"checkpoint-{step} · find dev" for step in (10, 20, 30)]
+    assert lines[1].startswith(f"  {', '.join(places)}: {registry / 'bad.jsonl'}:2:")
+    assert "checkpoint-20 · mlm dev" in summary
+    assert "checkpoint-20 · sort dev" in summary
+    assert "NaN" in summary
+    assert main(["eval", "owl", "--plan", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 5
+
+
+def test_a_bug_in_one_job_stops_no_other(project, saved_by_5x, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("one by none\nmore")
+
+    monkeypatch.setattr(retrieval, "measure", broken)
+    jobs = plan(project, open_checkpoint(saved_by_5x))
+    with pytest.raises(CheckFailed) as failed:
+        run_jobs(jobs, project / "evidence")
+    said = str(failed.value)
+    assert re.fullmatch(
+        r"saved · find dev failed: ZeroDivisionError: one by none \(test_measure.py:\d+\)", said
+    )
+    assert missing(jobs, project) == ["find"]
+
+
+def test_what_would_stop_every_job_stops_at_once(project, saved_by_5x, monkeypatch):
+    jobs = plan(project, open_checkpoint(saved_by_5x))
+    (project / "evidence").write_text("a file where the folder would be")
+    with pytest.raises(UserError, match="cannot write .*evidence") as told:
+        run_jobs(jobs, project / "evidence")
+    assert len(str(told.value).splitlines()) == 2
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(MissingExtra):
+        run_jobs(jobs, project / "elsewhere")
+
+
+def test_an_interruption_says_how_much_is_done(project, saved_by_5x):
+    jobs = plan(project, open_checkpoint(saved_by_5x))
+    notes = []
+
+    class InterruptAtTwo(Silent):
+        def note(self, message):
+            notes.append(message)
+            if len(notes) == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(jobs, project / "evidence", progress=InterruptAtTwo())
+    assert notes[-1] == "2 of 3 measurements are done and kept"
+
+
+def test_what_running_jobs_leave_is_not_for_git(project, saved_by_5x):
+    run_jobs(plan(project, open_checkpoint(saved_by_5x)), project / "evidence")
+    assert [path.name for path in (project / "evidence" / ".jobs").iterdir()] == [".gitignore"]
+    assert (project / "evidence" / ".jobs" / ".gitignore").read_text() == "*\n"
