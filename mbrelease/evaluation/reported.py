@@ -120,6 +120,22 @@ def write_reported(root: Path, variant: str, results: Sequence[ReportedResult]) 
     return [changes[result.identity] for result in results]
 
 
+def require_types(result: ReportedResult, place: str) -> None:
+    """Refuse what a file had of another type, such as a number for a name.
+
+    Raises:
+        UserError: says which, and ``place``.
+    """
+    fields = {name: getattr(result, name) for name in _TYPES} | asdict(result.source)
+    for name, value in fields.items():
+        if not isinstance(value, _TYPES.get(name, str | None)):
+            raise UserError(f"{place}: {name} is {_shown(repr(value))}")
+    if not all(isinstance(one, str) for one in result.languages):
+        raise UserError(f"{place}: languages are {_shown(repr(result.languages))}")
+    if not all(map(_is_plain, result.details.values())):
+        raise UserError(f"{place}: details are {_shown(repr(result.details))}")
+
+
 def require_names(result: ReportedResult, place: str) -> None:
     """Refuse names that cannot stand where they must: in file names and as keys.
 
@@ -131,20 +147,37 @@ def require_names(result: ReportedResult, place: str) -> None:
     ):  # fmt: skip
         if not _NAME.fullmatch(name):
             raise UserError(
-                f"{place}: the {what} {_shown(name)} cannot be the name of a file",
+                f"{place}: the {what} {_shown(repr(name))} cannot be the name of a file",
                 mend="use up to 100 letters, digits, '.', '_' and '-', a letter or digit first",
             )
     if result.metric in RESERVED:
         raise UserError(f"{place}: no metric can be called '{result.metric}'", mend="rename it")
     if not result.subset.isprintable() or not result.subset.strip():
-        raise UserError(f"{place}: the subset {_shown(result.subset)} is no name")
+        raise UserError(f"{place}: the subset {_shown(repr(result.subset))} is no name")
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_TYPES = {
+    "task_name": str,
+    "split": str,
+    "metric": str,
+    "subset": str,
+    "seed": int | None,
+    "n_examples": int | None,
+    "higher_is_better": bool | None,
+    "stderr": int | float | None,
+    "languages": tuple,
+    "details": Mapping,
+}
 
 
-def _shown(name: str) -> str:
-    return repr(name if len(name) <= 60 else name[:60] + "…")
+def _is_plain(value: object) -> bool:
+    """Whether ``value`` is a text or a number that JSON can hold."""
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 60 else text[:60] + "…"
 
 
 def _task_result(task: str, results: Sequence[ReportedResult]) -> dict[str, Any]:
@@ -203,7 +236,7 @@ def _read(path: Path) -> list[ReportedResult]:
     try:
         if content["task_name"] != path.stem:
             raise ValueError(f"it is of task {content['task_name']!r}")
-        return [
+        results = [
             result
             for split, entries in content["scores"].items()
             for entry in entries
@@ -213,6 +246,9 @@ def _read(path: Path) -> list[ReportedResult]:
         raise UserError(
             f"{path}: malformed report: {error!r}", mend="delete the file and import it again"
         ) from error
+    for result in results:
+        require_types(result, str(path))
+    return results
 
 
 def _results(task: str, split: str, entry: Mapping[str, Any]) -> list[ReportedResult]:

@@ -27,6 +27,9 @@ production,rte,accuracy,80.2,dev,
 owls/wren,cola,matthews,60.0,dev,https://example.org/paper
 """
 
+MTEB = """{"task_name": %s, "scores": {"dev": [
+    {"hf_subset": "default", "languages": [], "main_score": 1, "f1": 1}]}}"""
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
@@ -141,6 +144,8 @@ def test_a_file_elsewhere_is_named_without_the_way_to_it(project, tmp_path_facto
         (["twice.csv"], "twice.csv:2 and twice.csv:4 contradict each other: f1 of t dev is 1.0 and "
          "2.0"),
         (["empty.csv"], "no result in empty.csv"),
+        (["number.json"], "number.json: dev, default, f1: task_name is 3"),
+        (["array.json"], "array.json: dev, default, f1: task_name is [3]"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_imported_is_a_sentence(project, capsys, arguments, said):
@@ -151,6 +156,7 @@ def test_what_cannot_be_imported_is_a_sentence(project, capsys, arguments, said)
         "others.csv": f"{head}\nb,t,f1,1,dev\na,t,f1,1,dev\n",
         "twice.csv": f"{head}\nowl,t,f1,1,dev\nowl,t,f1,1,test\nowl,t,f1,2,dev\n",
         "empty.csv": f"{head}\n",
+        "number.json": MTEB % "3", "array.json": MTEB % "[3]",
     }.items():  # fmt: skip
         (project / name).write_text(text)
     assert main(["import", *arguments, "--as", "owl"]) == 2

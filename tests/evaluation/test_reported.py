@@ -143,6 +143,25 @@ def test_a_malformed_report_is_named(tmp_path, entry, said):
 
 
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", "3"), ("n_examples", 2.5), ("hf_subset", 3), ("languages", ["en", 3]),
+        ("details", {"step": [1]}), ("details", {"limit": float("nan")}),
+        ("details", 3), ("source", {"url": 3}),
+        ("higher_is_better", {"matthews": "yes"}), ("stderr", {"matthews": "N/A"}),
+    ],
+)  # fmt: skip
+def test_a_field_of_another_type_is_named(tmp_path, field, value):
+    write_reported(tmp_path, "owl", [COLA])
+    path = reported_folder(tmp_path, "owl") / "cola.json"
+    content = json.loads(path.read_text())
+    content["scores"]["dev"][0][field] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"cola\.json: "):
+        read_reported(tmp_path, "owl")
+
+
+@pytest.mark.parametrize(
     ("field", "name"),
     [
         ("task_name", "../cola"), ("task_name", "a/b"), ("task_name", ".hidden"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from mbrelease.errors import UserError
 from mbrelease.evaluation.importers import IMPORTERS
 from mbrelease.evaluation.importers.contract import Importer, Reported
-from mbrelease.evaluation.reported import ReportedResult, ReportSource, require_names
+from mbrelease.evaluation.reported import ReportedResult, ReportSource, require_names, require_types
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ def collect(request: Request) -> list[ReportedResult]:
 
 def _read(path: Path, request: Request) -> list[Reported]:
     found = _choose(path, request.format).read(path)
+    for one in found:
+        require_types(one.result, one.place)
     named = [one for one in found if one.model is None or one.model in request.models]
     if found and not named:
         models = ", ".join(sorted({str(one.model) for one in found})[:5])
