@@ -51,6 +51,7 @@ class Encoder:
         self.backend = backend
         self.config = checkpoint.config
         self.tokenizer = Tokenizer(checkpoint)
+        self._identity = model_identity(checkpoint)
 
     @cached_property
     def model(self) -> Any:
@@ -79,7 +80,8 @@ class Encoder:
             CheckFailed: the model returns NaN or infinite values.
             UserError: the model does not load, or a text has no token at all.
         """
-        identity = model_identity(self.checkpoint)
+        # Of the files before the model was read: where they have changed since, nothing is kept.
+        identity = self._identity
         return cached(
             embedding_key(identity, self.backend, texts, max_length=max_length, pooling=pooling),
             lambda: self._embed(texts, max_length, pooling, progress),

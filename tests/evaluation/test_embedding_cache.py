@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -6,11 +7,13 @@ import time
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.embedding_cache import cached, embedding_key, model_identity
+from mbrelease.evaluation.encoder import Encoder
 
 VECTORS = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -182,3 +185,29 @@ def test_everything_that_changes_a_vector_is_in_the_key(saved_by_5x):
     ]
     assert len(set(keys)) == len(keys)
     assert key() == keys[0]
+
+
+def test_a_model_overwritten_after_it_was_read_leaves_nothing(saved_by_5x, tmp_path, folder):
+    model = shutil.copytree(saved_by_5x, tmp_path / "model")
+    encoder = Encoder(open_checkpoint(model), Backend())
+    encoder.embed(["the owl"], max_length=16, pooling="mean")
+    tensors = load_file(model / "model.safetensors")
+    tensors["model.final_norm.weight"] *= 2
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    encoder.embed(["the mouse"], max_length=16, pooling="mean")
+    assert len(list(folder.glob("*.npy"))) == 1
+    fresh = Encoder(open_checkpoint(model), Backend())
+    for text in ("the owl", "the mouse"):
+        new, _ = fresh.embed([text], max_length=16, pooling="mean")
+        assert not np.allclose(new, encoder.embed([text], max_length=16, pooling="mean")[0])
+
+
+def test_tasks_and_seeds_share_embeddings(saved_by_5x, folder):
+    texts = ["the owl", "the mouse"]
+    one, _ = Encoder(open_checkpoint(saved_by_5x), Backend()).embed(
+        texts, max_length=16, pooling="mean"
+    )
+    encoder = Encoder(open_checkpoint(saved_by_5x), Backend())
+    two, _ = encoder.embed(texts, max_length=16, pooling="mean")
+    assert one.tobytes() == two.tobytes()
+    assert "model" not in vars(encoder)  # not even loaded
