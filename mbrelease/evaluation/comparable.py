@@ -1,4 +1,8 @@
-"""Records that may be compared: same data, same settings, same backend, same code."""
+"""Records that may be compared: same data, same settings, same backend, same code.
+
+Another attention, number format or device gives other numbers, if only in the last digits, and a
+difference of that size may decide. So they are never compared with each other.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,11 @@ def conditions(provenance: Provenance) -> Conditions:
         provenance.data_sha256,
         provenance.task_sha256,
     )
+
+
+def eval_options(provenance: Provenance) -> str:
+    """The options with which ``mbrelease eval`` measures under the same conditions."""
+    return f"--attn {provenance.attn} --dtype {provenance.dtype} --device {provenance.device}"
 
 
 def is_of(record: EvidenceRecord, checkpoint: Source) -> bool:

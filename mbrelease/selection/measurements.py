@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mbrelease.checkpoints.checkpoint import Checkpoint
-from mbrelease.evaluation.comparable import comparable_records
+from mbrelease.evaluation.comparable import comparable_records, eval_options
 from mbrelease.evaluation.dataset import data_sha256_at_hand
 from mbrelease.evaluation.evidence import EvidenceRecord
 from mbrelease.evaluation.jobs import split_files, task_sha256
@@ -27,9 +27,28 @@ def read_measurements(
     Only records of the data and settings that the registry names now count, and all come from
     the same backend.
     """
-    task_name, key = split_metric(metric)
+    key = split_metric(metric)[1]
+    records = _records(project, variant, checkpoints, metric)
+    return [
+        None if record is None or key not in record.metrics else _read(project, record, metric, key)
+        for record in records
+    ]
+
+
+def options_to_measure(
+    project: Project, variant: str, checkpoints: Sequence[Checkpoint], metric: str
+) -> str:
+    """The options of ``mbrelease eval`` with which most of ``checkpoints`` were measured."""
+    records = _records(project, variant, checkpoints, metric)
+    return next((f" {eval_options(record.provenance)}" for record in records if record), "")
+
+
+def _records(
+    project: Project, variant: str, checkpoints: Sequence[Checkpoint], metric: str
+) -> list[EvidenceRecord | None]:
+    task_name, _ = split_metric(metric)
     task = next(task for task in project.suite(variant) if task.name == task_name)
-    records = comparable_records(
+    return comparable_records(
         project.evidence,
         checkpoints,
         task_name,
@@ -37,10 +56,6 @@ def read_measurements(
         data_sha256=split_sha256(task, project.root),
         task_sha256=task_sha256(task),
     )
-    return [
-        None if record is None or key not in record.metrics else _read(project, record, metric, key)
-        for record in records
-    ]
 
 
 def relative_to_project(project: Project, path: Path) -> str:

@@ -19,6 +19,7 @@ from mbrelease.selection.candidates import CandidateSource, candidate_sources
 from mbrelease.selection.decision import Candidate, Decision, GuardrailResult, Measurement
 from mbrelease.selection.measurements import (
     SELECTION_SPLIT,
+    options_to_measure,
     read_measurements,
     relative_to_project,
 )
@@ -83,9 +84,11 @@ def _measure(
         if missing:
             target = source.name if source.kind == "reference" else source.checkpoint.path
             suite = project.variant(variant).suite
+            # As the others were: evidence of another backend would not count.
+            options = options_to_measure(project, variant, checkpoints, missing[0])
             raise UserError(
                 f"no evidence of {', '.join(missing)} for {source.name}",
-                mend=f"mbrelease eval {target} --suite {suite}",
+                mend=f"mbrelease eval {target} --suite {suite}{options}",
             )
         rows.append(Measured(source, {m: value for m, value in found.items() if value}))
     return rows

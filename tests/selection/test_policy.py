@@ -224,12 +224,14 @@ def test_missing_evidence_is_named_with_the_command_that_makes_it(owls):
     assert caught.value.mend.startswith("mbrelease eval ")
 
 
-def test_records_of_another_backend_are_not_mixed_in(owls):
+@pytest.mark.parametrize("other", [{"dtype": "bfloat16"}, {"attn": "eager"}, {"device": "cuda"}])
+def test_records_of_another_backend_are_not_mixed_in(owls, other):
     owls.run((1.9, 0.3))
     owls.checkpoint("run/checkpoint-20", 2)
-    owls.measure("run/checkpoint-20", 1.8, 0.9, dtype="bfloat16")
-    with pytest.raises(UserError, match="no evidence of .* for checkpoint-20"):
+    owls.measure("run/checkpoint-20", 1.8, 0.9, **other)
+    with pytest.raises(UserError, match="no evidence of .* for checkpoint-20") as told:
         owls.decide()
+    assert told.value.mend.endswith("--suite owls --attn sdpa --dtype float32 --device cpu")
 
 
 def test_records_of_other_settings_do_not_count(owls):
