@@ -87,10 +87,10 @@ class _Halving:
         try:
             return [(rows, self.function(rows))]
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         # Only here, after the exception and the tensors it holds on to are gone.
-        _release_cached_memory()
+        release_cached_memory()
         if len(rows) == 1:
             raise UserError(
                 f"out of memory on one text of {tokens} tokens", mend="lower the task's max_length"
@@ -163,8 +163,10 @@ def _fetched(
     yield from zip((rows for rows, _ in waiting), pieces, strict=True)
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    """The CPU's allocator raises a plain RuntimeError, and so does cuBLAS."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether that is what ``error`` means: the CPU's allocator raises a plain RuntimeError, and
+    so does cuBLAS.
+    """
     import torch
 
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
@@ -175,7 +177,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _release_cached_memory() -> None:
+def release_cached_memory() -> None:
+    """Give the GPU's unused memory back, so that smaller pieces find room."""
     import torch
 
     if torch.cuda.is_available():

@@ -190,12 +190,20 @@ def test_out_of_memory_halves_what_is_passed_at_once(encoder, data, monkeypatch)
     assert halved.metrics["macro_f1"] == pytest.approx(whole.metrics["macro_f1"], abs=0.1)
 
 
+def test_dropout_is_drawn_the_same_again(saved_by_5x, data, tmp_path, edit_json):
+    folder = shutil.copytree(saved_by_5x, tmp_path / "dropping")
+    edit_json(folder / "config.json", mlp_dropout=0.2, classifier_dropout=0.1)
+    dropping = encoder_of(folder)
+    one, two = (measure(task(seeds=[0]), data, "dev", dropping) for _ in range(2))
+    np.testing.assert_array_equal(one.examples["prediction"], two.examples["prediction"])
+
+
 def test_one_text_that_does_not_fit_is_named(encoder, data, monkeypatch):
     def never(self, examples):
         raise MemoryError
 
     monkeypatch.setattr(Trainable, "_forward", never)
-    with pytest.raises(CheckFailed, match=r"out of memory with one text of \d+ tokens"):
+    with pytest.raises(UserError, match=r"out of memory in training with one text of \d+ tokens"):
         measure(task(), data, "dev", encoder)
 
 

@@ -15,7 +15,7 @@ This is no ``transformers.Trainer`` because that, for early stopping, writes mod
 states to disk and reads the best one back, sets the seeds of the whole process, starts again with
 another effective batch size when memory runs out, and either pads to the longest of a random
 batch or draws batches that are not random. Here a random batch is passed in pieces of similar
-length; the gradient is the same.
+length, on a CPU several at once; the gradient is the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ from numpy.typing import NDArray
 
 from mbrelease.errors import CheckFailed, MissingExtra, UserError
 from mbrelease.evaluation.training.examples import Example
-from mbrelease.evaluation.training.trainable import Answers, Head, Start, Trainable
+from mbrelease.evaluation.training.trainable import (
+    Answers,
+    Head,
+    Start,
+    Trainable,
+    threads_for_training,
+)
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.tasks import FineTuning
 
@@ -218,7 +224,7 @@ class _Trainer:
         except ImportError as error:
             raise MissingExtra("eval", "fine-tuning a checkpoint") from error
         cuda = range(torch.cuda.device_count()) if self.start.backend.device == "cuda" else ()
-        with torch.random.fork_rng(devices=cuda):
+        with torch.random.fork_rng(devices=cuda), threads_for_training(self.start.backend):
             torch.manual_seed(seed)  # draws the head, and dropout where the config has any
             model = Trainable(self.start, self.head, progress=self.progress)
             return model, self._fit(model, point, seed, title)

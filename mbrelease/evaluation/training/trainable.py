@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -11,9 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mbrelease.errors import CheckFailed, MissingExtra, UserError
-from mbrelease.evaluation.backend import Backend
-from mbrelease.evaluation.batching import batches_by_length
+from mbrelease.errors import MissingExtra, UserError
+from mbrelease.evaluation.backend import Backend, available_cores
+from mbrelease.evaluation.batching import (
+    batches_by_length,
+    is_out_of_memory,
+    release_cached_memory,
+    run_batches,
+)
 from mbrelease.evaluation.training.examples import Example
 from mbrelease.progress import SILENT, Progress
 
@@ -21,7 +28,9 @@ if TYPE_CHECKING:
     import torch
 
 # Tokens of a forward and backward pass, padding included. A training batch is made of such pieces.
-TOKEN_BUDGET = {"cpu": 2048, "cuda": 16_384}
+TOKEN_BUDGET = {"cpu": 512, "cuda": 16_384}
+# Pieces that are passed at once on a CPU: each has gradients as large as the model.
+MOST_AT_ONCE = 8
 
 Answers = list[NDArray[np.float32]]
 """What a model answers to each example, shape (answers, outputs)."""
@@ -76,43 +85,99 @@ class Trainable:
         """What the model answers to each example, in order.
 
         Raises:
-            CheckFailed: one text alone does not fit in memory.
+            UserError: one text alone does not fit in memory.
         """
         import torch
 
         self.model.eval()
 
-        def attempt(pieces: list[list[int]]) -> Answers:
-            result: dict[int, NDArray[np.float32]] = {}
-            for rows in pieces:
-                with torch.inference_mode():
-                    answered = self._forward([examples[row] for row in rows]).cpu()
-                counts = [examples[row].n_answers for row in rows]
-                parts = torch.split(answered, counts)
-                result |= {row: part.numpy() for row, part in zip(rows, parts, strict=True)}
-            return [result[row] for row in range(len(examples))]
+        def answered(rows: list[int]) -> torch.Tensor:
+            with torch.inference_mode():
+                return self._forward([examples[row] for row in rows])
 
-        return self._as_it_fits(examples, attempt)
+        result: dict[int, NDArray[np.float32]] = {}
+        lengths = [len(example.ids) for example in examples]
+        for rows, found in run_batches(answered, lengths, self.start.backend, self._progress):
+            ends = np.cumsum([examples[row].n_answers for row in rows])
+            result |= zip(rows, np.split(found, ends[:-1]), strict=True)
+        return [result[row] for row in range(len(examples))]
 
     def backward(self, examples: Sequence[Example], targets: Sequence[NDArray[Any]]) -> float:
         """Set the gradients to those of the mean loss of all answers; returns that loss.
 
         The batch is passed in pieces of similar length, so padding is small whatever was drawn.
+        Where memory does not suffice it is passed again in smaller pieces, and so are later ones.
+
+        Raises:
+            UserError: one text alone does not fit in memory.
         """
         self.model.train()
+        lengths = [len(example.ids) for example in examples]
+        while True:
+            pieces = batches_by_length(lengths, self.token_budget)
+            try:
+                return self._accumulated(pieces, examples, targets)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Only here, after the exception and the tensors it holds on to are gone.
+            self.model.zero_grad(set_to_none=True)
+            release_cached_memory()
+            if all(len(rows) == 1 for rows in pieces):
+                raise UserError(
+                    f"{self.start.path}: out of memory in training with one text of "
+                    f"{max(lengths)} tokens",
+                    mend="lower the task's max_length",
+                )
+            self.token_budget //= 2
+            self._progress.note(
+                f"{self.start.name}: out of memory in training: going on with "
+                f"{self.token_budget} tokens at a time"
+            )
+
+    def _accumulated(
+        self,
+        pieces: Sequence[list[int]],
+        examples: Sequence[Example],
+        targets: Sequence[NDArray[Any]],
+    ) -> float:
+        import torch
+
+        self.model.zero_grad(set_to_none=True)
+        parameters = list(self.model.parameters())
         total = sum(example.n_answers for example in examples)
 
-        def attempt(pieces: list[list[int]]) -> float:
-            self.model.zero_grad(set_to_none=True)
-            losses = []
-            for rows in pieces:
-                answered = self._forward([examples[row] for row in rows])
-                loss = self._loss(answered, np.concatenate([targets[row] for row in rows])) / total
-                loss.backward()  # type: ignore[no-untyped-call]
-                losses.append(loss.detach())
-            return float(sum(losses))
+        def gradient(rows: list[int]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+            answered = self._forward([examples[row] for row in rows])
+            loss = self._loss(answered, np.concatenate([targets[row] for row in rows])) / total
+            return loss.detach(), torch.autograd.grad(loss, parameters)
 
-        return self._as_it_fits(examples, attempt)
+        losses = []
+        for loss, gradients in self._beside_each_other(gradient, pieces):
+            losses.append(loss)
+            for parameter, one in zip(parameters, gradients, strict=True):
+                # In the order of the pieces, so that the sum has the same bits again.
+                parameter.grad = one if parameter.grad is None else parameter.grad.add_(one)
+        return float(sum(losses))
+
+    def _beside_each_other(
+        self, function: Callable[[list[int]], Result], pieces: Sequence[list[int]]
+    ) -> Iterator[Result]:
+        """``function`` of each piece, in order; on a CPU of several at once, a core each.
+
+        Dropout draws from one generator, so with it the pieces take turns.
+        """
+        workers = min(available_cores(), len(pieces), MOST_AT_ONCE)
+        if self.start.backend.device != "cpu" or workers == 1 or self._drops():
+            yield from map(function, pieces)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            for first in range(0, len(pieces), workers):
+                yield from pool.map(function, pieces[first : first + workers])
+
+    def _drops(self) -> bool:
+        names = ("attention", "embedding", "mlp", "classifier")
+        return any(getattr(self.model.config, f"{name}_dropout", 0.0) > 0 for name in names)
 
     def _forward(self, examples: Sequence[Example]) -> torch.Tensor:
         """All answers of ``examples``, shape (answers, outputs), in float32."""
@@ -145,41 +210,23 @@ class Trainable:
             return torch.nn.functional.mse_loss(answered[:, 0], wanted.float(), reduction="sum")
         return torch.nn.functional.cross_entropy(answered, wanted, reduction="sum")
 
-    def _as_it_fits(
-        self, examples: Sequence[Example], attempt: Callable[[list[list[int]]], Result]
-    ) -> Result:
-        """``attempt`` the examples in pieces; out of memory, in smaller ones from the start."""
-        import torch
 
-        lengths = [len(example.ids) for example in examples]
-        while True:
-            pieces = batches_by_length(lengths, self.token_budget)
-            try:
-                return attempt(pieces)
-            except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                if all(len(rows) == 1 for rows in pieces):
-                    raise CheckFailed(
-                        f"{self.start.path}: out of memory with one text of {max(lengths)} tokens",
-                        mend="lower max_length, or use a device with more memory",
-                    ) from error
-            self.model.zero_grad(set_to_none=True)
-            if self.start.backend.device == "cuda":
-                torch.cuda.empty_cache()
-            self.token_budget //= 2
-            self._progress.note(
-                f"{self.start.name}: out of memory; from here {self.token_budget} tokens at a time"
-            )
+@contextlib.contextmanager
+def threads_for_training(backend: Backend) -> Iterator[None]:
+    """On a CPU, as few threads an operation as leave each piece of a batch a core of its own.
 
-
-def _is_out_of_memory(error: BaseException) -> bool:
+    Threads of one operation wait for each other. Where other work shared two cores, a step of
+    AdamW over a model of 1.4 million parameters took 1 ms with one thread and 476 ms with two.
+    """
     import torch
 
-    # On a CPU torch raises a plain RuntimeError.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "can't allocate memory" in str(error)
-    )
+    threads = torch.get_num_threads()
+    if backend.device == "cpu":
+        torch.set_num_threads(max(1, available_cores() // MOST_AT_ONCE))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _load(start: Start, head: Head) -> Any:
