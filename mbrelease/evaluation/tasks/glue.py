@@ -83,7 +83,7 @@ def measure(
         str(data["train"].path),
         progress=progress,
     )
-    counts = {"truncated": asked.n_truncated}
+    counts = asked.counts
     ids = data[split].ids
     if task.subset == "stsb":
         known, target = (similarities(data[name]) for name in ("train", split))

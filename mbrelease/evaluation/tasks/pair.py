@@ -130,10 +130,13 @@ def _cosine(task: PairTask, dataset: Dataset, encoder: Encoder, progress: Progre
         "score": (vectors[0] * vectors[1]).sum(axis=1),
     }
     columns = {name: examples[name][None, :] for name in ("target", "score")}
+    texts = zip(dataset.texts(task.first), dataset.texts(task.second), strict=True)
+    n_empty = sum(not (first.strip() and second.strip()) for first, second in texts)
+    counts = {"truncated": truncated, "empty": n_empty}
     metrics, ci95 = point_and_interval(
         lambda weights: correlation_metrics(columns, weights), len(dataset)
     )
-    return Outcome(metrics, ci95, len(dataset), examples, {"truncated": truncated})
+    return Outcome(metrics, ci95, len(dataset), examples, counts)
 
 
 def _learnt_similarity(
@@ -147,9 +150,8 @@ def _learnt_similarity(
     known, target = (numbers(data[name], task.target) for name in ("train", split))
     score, tuned = learner.numbers(train.items, known, asked.items, spearman)
     columns = {"target": np.broadcast_to(target, score.shape), "score": score}
-    counts = {"truncated": asked.n_truncated}
     return outcome_of_seeds(
-        task.seeds, data[split].ids, columns, correlation_metrics, counts, tuned
+        task.seeds, data[split].ids, columns, correlation_metrics, asked.counts, tuned
     )
 
 
@@ -171,7 +173,7 @@ def _labels(
     prediction, tuned = learner.labels(train.items, known, asked.items, accuracy)
     columns = {"label": np.broadcast_to(label, prediction.shape), "prediction": prediction}
     counts = {
-        "truncated": asked.n_truncated,
+        **asked.counts,
         "unseen_label": int((~np.isin(label, known)).sum()),
     }
     return outcome_of_seeds(

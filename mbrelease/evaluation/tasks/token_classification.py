@@ -17,7 +17,7 @@ from mbrelease.evaluation.dataset import Dataset
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.metrics import span_metrics
 from mbrelease.evaluation.tasks.outcome import Outcome, outcome_of_seeds
-from mbrelease.evaluation.training.examples import WordExamples, encode_words
+from mbrelease.evaluation.training.examples import Ids, WordExamples, encode_words
 from mbrelease.evaluation.training.finetuning import Problem, fine_tune
 from mbrelease.evaluation.training.trainable import Answers, Head, Start
 from mbrelease.progress import SILENT, Progress
@@ -58,18 +58,19 @@ def measure(
         asked.items,
         progress=progress,
     )
-    predicted = [predicted_tags(asked, asked_words, answers, known) for answers in tuned.answers]
+    predicted = [
+        predicted_tags(asked.answered, asked_words, answers, known) for answers in tuned.answers
+    ]
     counted = [[count_spans(*pair) for pair in zip(asked_tags, one, strict=True)]
                for one in predicted]  # fmt: skip
     columns = dict(zip(("tp", "fp", "fn"), np.moveaxis(np.asarray(counted), 2, 0), strict=True))
     types = {tag[2:] for tag in known if tag != "O"}
     spans = [span for sentence in asked_tags for span in find_spans(sentence)]
     counts = {
-        "truncated": asked.n_truncated,
+        **asked.counts,
         "unread_words": sum(map(len, asked_words)) - sum(map(len, asked.answered)),
         "spans": len(spans),
         "unseen_label": sum(type_ not in types for _, _, type_ in spans),
-        "empty": sum(not sentence for sentence in asked_words),
     }
     return outcome_of_seeds(task.seeds, data[split].ids, columns, span_metrics, counts, tuned)
 
@@ -125,12 +126,12 @@ def count_spans(gold: Sequence[str], predicted: Sequence[str]) -> tuple[int, int
 
 
 def predicted_tags(
-    examples: WordExamples, words: Sequence[Sequence[str]], answers: Answers, known: Sequence[str]
+    answered: Sequence[Ids], words: Sequence[Sequence[str]], answers: Answers, known: Sequence[str]
 ) -> list[list[str]]:
     """A tag for each word: the likeliest at its first token, ``O`` where it has none."""
     result = [["O"] * len(sentence) for sentence in words]
-    for tags, answered, answer in zip(result, examples.answered, answers, strict=True):
-        for word, number in zip(answered, answer.argmax(axis=1), strict=True):
+    for tags, some, answer in zip(result, answered, answers, strict=True):
+        for word, number in zip(some, answer.argmax(axis=1), strict=True):
             tags[word] = known[number]
     return result
 
@@ -141,23 +142,17 @@ def _problem(
     """Learn the tag of each word that has a token; rows without one teach nothing."""
     number = {tag: index for index, tag in enumerate(known)}
     rows = [row for row, answered in enumerate(train.answered) if len(answered)]
-    kept = WordExamples(
-        tuple(train.items[row] for row in rows), 0, tuple(train.answered[row] for row in rows)
-    )
-    kept_tags = [tags[row] for row in rows]
     targets = [
-        np.asarray([number[sentence[word]] for word in answered], dtype=np.int64)
-        for sentence, answered in zip(kept_tags, kept.answered, strict=True)
+        np.asarray([number[tags[row][word]] for word in train.answered[row]], dtype=np.int64)
+        for row in rows
     ]
 
     def score(answers: Answers, held: Sequence[int]) -> float:
-        some = WordExamples(
-            tuple(kept.items[row] for row in held), 0, tuple(kept.answered[row] for row in held)
-        )
-        gold = [kept_tags[row] for row in held]
-        said = predicted_tags(some, gold, answers, known)
+        gold = [tags[rows[index]] for index in held]
+        answered = [train.answered[rows[index]] for index in held]
+        said = predicted_tags(answered, gold, answers, known)
         counted = np.asarray([count_spans(*pair) for pair in zip(gold, said, strict=True)])
         columns = dict(zip(("tp", "fp", "fn"), counted.T[:, None], strict=True))
         return float(span_metrics(columns, np.ones((1, len(held))))["span_f1"][0])
 
-    return Problem(kept.items, targets, score, place)
+    return Problem([train.items[row] for row in rows], targets, score, place)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mbrelease.evaluation.dataset import count_empty
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.tokenizer import Tokens
 
@@ -32,10 +33,16 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs, and how many of them did not fit."""
+    """Inputs, how many of them did not fit, and how many hold no text."""
 
     items: tuple[Example, ...]
     n_truncated: int
+    n_empty: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What a record says of them."""
+        return {"truncated": self.n_truncated, "empty": self.n_empty}
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ def encode_texts(encoder: Encoder, texts: Sequence[str], max_length: int) -> Exa
         for token in encoder.tokens(texts[start : start + TEXTS_A_PIECE], max_length):
             items.append(Example(token.ids))
             n_truncated += token.truncated
-    return Examples(tuple(items), n_truncated)
+    return Examples(tuple(items), n_truncated, count_empty(texts))
 
 
 def encode_pairs(
@@ -79,7 +86,8 @@ def encode_pairs(
             n_truncated += one.truncated or other.truncated or kept != (len(a), len(b))
             ids = [opening, a[: kept[0]], closing, b[: kept[1]], closing]
             items.append(Example(np.concatenate(ids)))
-    return Examples(tuple(items), n_truncated)
+    n_empty = sum(not (a.strip() and b.strip()) for a, b in zip(first, second, strict=True))
+    return Examples(tuple(items), n_truncated, n_empty)
 
 
 def cut_pair(first: int, second: int, room: int) -> tuple[int, int]:
@@ -109,7 +117,8 @@ def encode_words(
             answered.append(np.flatnonzero(position >= 0))
             items.append(Example(token.ids, position[position >= 0]))
             n_truncated += token.truncated
-    return WordExamples(tuple(items), n_truncated, tuple(answered))
+    n_empty = count_empty(" ".join(words) for words in sentences)
+    return WordExamples(tuple(items), n_truncated, n_empty, tuple(answered))
 
 
 def first_tokens(words: Sequence[str], tokens: Tokens) -> Ids:
