@@ -83,6 +83,8 @@ def test_two_slots_measure_what_one_measures(project, jobs):
 
 
 def test_a_worker_that_is_killed_loses_its_job_alone(project, jobs):
+    jobs = [job for job in jobs if job.task.name != "sort"]
+
     def kill_one():
         os.kill(wait_for(lambda: workers(os.getpid()))[0], signal.SIGKILL)
 
@@ -144,7 +146,7 @@ def test_a_killed_command_loses_what_was_in_flight_and_goes_on(project, capsys, 
 def test_two_commands_at_once_share_the_work(project):
     both = [start_eval(project, "owl", "--json") for _ in range(2)]
     said = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0]
+    assert [process.returncode for process in both] == [0, 0], said
     answers = [json.loads(out) for out, _err in said]
     assert [r["provenance"]["key"] for r in answers[0]] == [
         r["provenance"]["key"] for r in answers[1]

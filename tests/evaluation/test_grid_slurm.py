@@ -70,6 +70,7 @@ def plan(capsys, target="owl"):
 
 
 @needs_slurm
+@pytest.mark.slow
 def test_elements_that_slurm_takes_away_start_again_and_one_that_is_cancelled_is_named(
     slurm, project, capsys
 ):
@@ -106,6 +107,7 @@ def test_elements_that_slurm_takes_away_start_again_and_one_that_is_cancelled_is
 
 
 @needs_slurm
+@pytest.mark.slow
 def test_a_command_that_is_run_again_finds_its_jobs_in_the_queue(slurm, project, capsys):
     process = start_eval(project, "run/checkpoint-10", "--backend", "slurm", "--max-parallel", "1")
     for line in process.stderr:

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -191,9 +192,50 @@ def test_the_command_measures_a_variant_and_then_nothing(registry, capsys):
     assert "checkpoint-10" in out.out
 
 
+def test_the_word_plan_lists_what_is_missing_and_a_variant_may_be_called_so(registry, capsys):
+    path = registry / "registry.yaml"
+    content = json.loads(path.read_text())
+    content["variants"]["plan"] = content["variants"]["owl"]
+    path.write_text(json.dumps(content))
+    for words in (["plan", "owl"], ["owl", "--plan"], ["plan", "plan"], ["plan", "run"]):
+        assert main(["eval", *words, "--json"]) == 0
+        assert [job["task"] for job in json.loads(capsys.readouterr().out)] == [
+            "mlm", "find", "sort"
+        ]  # fmt: skip
+    assert not (registry / "evidence").exists()
+    assert main(["eval", "plan"]) == 0  # the variant
+    assert "3 to make" in capsys.readouterr().err
+
+
+def test_a_backend_is_part_of_a_record_and_other_ones_are_measured_again(registry, capsys):
+    assert main(["eval", "owl"]) == 0
+    capsys.readouterr()
+    assert main(["eval", "owl", "--attn", "eager", "--json"]) == 0
+    out = capsys.readouterr()
+    assert "3 measurements, 0 known, 3 to make" in out.err
+    assert {entry["provenance"]["attn"] for entry in json.loads(out.out)} == {"eager"}
+    weights = open_checkpoint(registry / "run" / "checkpoint-10").weights_sha256
+    assert len(read_records(registry / "evidence", weights, "find")) == 2
+
+
+def test_listing_and_finding_nothing_to_do_need_no_torch(registry, capsys):
+    assert main(["eval", "owl"]) == 0
+    script = (
+        "import sys\n"
+        "from mbrelease.cli.main import main\n"
+        "assert main(['eval', 'owl']) == main(['eval', 'plan', 'owl']) == 0\n"
+        "print({'torch', 'transformers', 'sklearn', 'datasets'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.endswith("set()\n"), done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["eval", "owl", "--slots", "2", "--backend", "slurm"], "--slots is for --backend local"),
+        (["eval", "owl", "--slurm", "mem=1G"], "are for --backend slurm"),
+        (["eval", "owl", "--attn", "fa2-varlen", "--device", "cpu"], "needs a CUDA device"),
         (["eval", "owls"], "did you mean 'owl'?"),
         (["eval", "owl", "--suite", "owl"], "no suite 'owl'\n  did you mean 'owls'?"),
         (["eval", "data"], "no variant 'data'"),
