@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # One thread a test process: threads that wait for each other are slower than none.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test lint docs bench package clean
+.PHONY: demo test lint docs bench bench-gpu package clean
 
 demo: $(INSTALLED)
 	$(BIN)/mbrelease demo demo
@@ -25,6 +25,10 @@ docs: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/averaging.py
+	$(BIN)/python benchmarks/evaluation.py
+
+bench-gpu: $(INSTALLED)
+	$(BIN)/python benchmarks/evaluation.py --gpu
 
 # Build the wheel, install it alone in a new environment, and look inside.
 package: $(INSTALLED)
