@@ -305,6 +305,8 @@ class _Run:
     def _check_inputs(self) -> None:
         # Measuring can take hours: what would stop a later step is told before.
         checkpoints = run_checkpoints(self.project, self.variant)
+        for checkpoint in [self._reference(), *checkpoints]:
+            _ = checkpoint.headers  # a file that is cut short
         inputs = [RecipeInput(one.name, one.step, 0.0) for one in checkpoints]
         for text in self.project.variant(self.variant).candidates.averages:
             recipe = parse_recipe(text)
