@@ -28,8 +28,8 @@ DOCUMENT_TOKENS_A_BLOCK = 8192
 class MaxSim:
     """Scores of documents for a fixed set of queries, fp32, a block of documents at a time.
 
-    Beside the queries, which stay on the device, it takes about 100 MB for 768 dimensions. Blocks of
-    queries and of documents always have the same shape (see ``ranking``).
+    Beside the queries, which stay on the device, it takes about 100 MB for 768 dimensions. Blocks
+    of queries and of documents always have the same shape (see ``ranking``).
     """
 
     def __init__(self, queries: Sequence[Floats32], device: str = "cpu") -> None:

@@ -56,7 +56,10 @@ BROKEN = {
     "an empty file": (b"", "too short"),
     "seven bytes": (bytes(7), "too short"),
     "a header longer than the file": (safetensors_bytes({}, length=10**15), "claims 1000000000000"),
-    "a pointer to git LFS": (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+    "a pointer to git LFS": (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "a pointer of Git LFS",
+    ),
     "no JSON": (safetensors_bytes(b"{nonsense"), "not valid JSON"),
     "bytes that are not UTF-8": (safetensors_bytes(b'{"\xff": 1}'), "not valid JSON"),
     "a list": (safetensors_bytes([]), "not a JSON object"),

@@ -175,10 +175,13 @@ def test_a_search_that_was_killed_goes_on_with_what_was_measured(owls, made, tmp
     assert search(tmp_path / "whole")[0].weights_sha256 == average.weights_sha256
 
 
-def test_a_damaged_average_is_made_again_without_measuring(owls):
+def test_changed_weights_are_never_overwritten_and_made_again_without_measuring(owls):
     average, _ = search(owls)
     good = (average.path / "model.safetensors").read_bytes()
     (average.path / "model.safetensors").write_bytes(good[:-4] + b"\0\0\0\1")
+    with pytest.raises(UserError, match="was changed since it was averaged"):
+        search(owls)
+    shutil.rmtree(average.path)
     notes = Notes()
     again, changed = search(owls, notes=notes)
     assert changed and notes.measured == []
