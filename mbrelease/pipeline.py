@@ -314,7 +314,7 @@ class _Run:
                 recipe.weights(inputs)
         for task in self.project.suite(self.variant):
             for split in ("dev", "test"):
-                if task.data.path(split) is not None:
+                if task.measures(split):
                     for path in split_files(task, split, self.project.root).values():
                         read_dataset(path)
 

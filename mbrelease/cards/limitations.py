@@ -41,7 +41,8 @@ def limitations(
 
 def _context(sizes: Sizes, training: Training, evaluation: Evaluation | None) -> Iterator[str]:
     accepted, trained = sizes.context, training.longest_context
-    measured = max((row.task.max_length for row in evaluation.rows), default=0) if evaluation else 0
+    tasks = [row.task for row in evaluation.rows] if evaluation else []
+    measured = max((task.max_length for task in tasks if task.type != "efficiency"), default=0)
     if accepted and trained and trained < accepted:
         yield (
             f"It was trained here on sequences of up to {count_text(trained)} tokens, while its "

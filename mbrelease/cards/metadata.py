@@ -110,6 +110,8 @@ def task_type(task: AnyTask) -> tuple[str, str]:
             return "text-classification", "Classification of pairs by fine-tuning"
         case "glue":
             return "text-classification", "GLUE by fine-tuning"
+        case "efficiency":
+            return "feature-extraction", "Speed"
 
 
 def _metric(row: Row) -> dict[str, Any]:

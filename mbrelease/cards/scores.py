@@ -229,7 +229,7 @@ def _task_rows(
     stored = [column.records(project, task.name) for column in columns]
     for split in ("test", "dev"):
         measured = any(record.split == split for record in stored[-1])
-        if measured and task.data.path(split) is not None:
+        if measured and task.measures(split):
             break
     else:
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mbrelease.cards.numbers import count_text, plural, real_text, share_text
 from mbrelease.cards.scores import Evaluation, Row
 from mbrelease.evaluation.evidence import EvidenceRecord
-from mbrelease.registry.tasks import RetrievalTask
+from mbrelease.registry.tasks import RetrievalTask, TaskOnTexts
 
 
 def task_notes(evaluation: Evaluation) -> tuple[str, ...]:
@@ -13,11 +13,22 @@ def task_notes(evaluation: Evaluation) -> tuple[str, ...]:
     rows: dict[str, Row] = {}
     for row in evaluation.rows:
         rows.setdefault(row.task.name, row)
-    return tuple(f"{row.task.name}: {_what(row)}; {_cut(row)}." for row in rows.values())
+    return tuple(f"{row.task.name}: {_what(row)}." for row in rows.values())
 
 
 def _what(row: Row) -> str:
     task, record = row.task, row.record
+    if task.type == "efficiency":
+        return (
+            f"mean over {count_text(task.runs)} runs on {count_text(task.documents)} synthetic "
+            f"documents of each kind, of up to {count_text(task.short)} and "
+            f"{count_text(task.long)} tokens, all as long as that or normal around half of it; "
+            "tokens a second of another machine are others"
+        )
+    return f"{_of_texts(task, record)}; {_cut(task, record)}"
+
+
+def _of_texts(task: TaskOnTexts, record: EvidenceRecord) -> str:
     if task.type == "mlm":
         masked = record.counts.get("masked_tokens")
         how_many = f"{count_text(masked)} masked tokens" if masked else "masked tokens"
@@ -77,9 +88,9 @@ def _pooling(pooling: str) -> str:
     return "mean pooling" if pooling == "mean" else "first token"
 
 
-def _cut(row: Row) -> str:
-    longer = row.record.counts.get("truncated")
-    cut = f"texts are cut at {count_text(row.task.max_length)} tokens"
+def _cut(task: TaskOnTexts, record: EvidenceRecord) -> str:
+    longer = record.counts.get("truncated")
+    cut = f"texts are cut at {count_text(task.max_length)} tokens"
     if longer:
         return f"{cut} ({count_text(longer)} of them {'was' if longer == 1 else 'were'} longer)"
     return cut

@@ -5,6 +5,7 @@ from __future__ import annotations
 LOWER_IS_BETTER = frozenset({"loss", "perplexity", "bits_per_byte"})
 _DECIMALS = {"loss": 4, "bits_per_byte": 4, "perplexity": 2}
 _DECIMALS_OF_RATES = 3
+_DECIMALS_OF_SPEEDS = 0
 
 
 def metric_key(name: str) -> str:
@@ -26,8 +27,11 @@ def split_metric(reference: str) -> tuple[str, str]:
 def decimals(metric: str) -> int:
     """The decimals people are shown of a metric (label, key or ``task/metric``).
 
-    Four for losses and bits, two for perplexity, three for everything between 0 and 1.
+    Four for losses and bits, two for perplexity, none for tokens a second, three for everything
+    between 0 and 1.
     """
+    if metric.endswith("_tokens_per_second"):
+        return _DECIMALS_OF_SPEEDS
     return _DECIMALS.get(metric_key(metric.rsplit("/", 1)[-1]), _DECIMALS_OF_RATES)
 
 

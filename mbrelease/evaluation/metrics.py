@@ -188,6 +188,25 @@ def binary_metrics(examples: Columns, weights: Floats, positive: str | int) -> d
     }
 
 
+def speed_metrics(examples: Columns, sets: Sequence[str]) -> dict[str, float]:
+    """Tokens a second of each set, ``…_tokens_per_second``: mean over its runs, and ``…_std``.
+
+    The standard deviation is that of a sample, divided by runs - 1. Runs are not weighted, for they
+    are no sample of examples.
+
+    Args:
+        examples: ``set``, ``seconds`` and ``tokens``, one entry a run, two or more of each set.
+        sets: The names of the sets.
+    """
+    speed = examples["tokens"].astype(np.float64) / examples["seconds"].astype(np.float64)
+    found = {}
+    for name in sets:
+        runs = speed[examples["set"] == name]
+        found[f"{name}_tokens_per_second"] = float(runs.mean())
+        found[f"{name}_tokens_per_second_std"] = float(runs.std(ddof=1))
+    return found
+
+
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     """The quotient, 0 where the denominator is."""
     zero = np.zeros(np.broadcast(numerator, denominator).shape)

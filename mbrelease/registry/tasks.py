@@ -439,7 +439,57 @@ class GlueTask(TrainedTask):
         return known.get(self.subset, ["accuracy"])
 
 
-AnyTask = Annotated[
-    MlmTask | RetrievalTask | ClassificationTask | TokenClassificationTask | PairTask | GlueTask,
-    Field(discriminator="type"),
-]
+SHORTEST_DOCUMENT = 8
+"""Tokens that a synthetic document has at least."""
+
+
+class EfficiencyTask(Entry):
+    """Tokens a second, and on a GPU the largest batch, as in ModernBERT's paper (Tables 2 and 11).
+
+    Four synthetic sets, so there are no data: every document has ``short`` or ``long`` tokens, or a
+    number that is normal around half of that.
+    """
+
+    name: Name
+    type: Literal["efficiency"]
+    documents: int = Field(default=8192, ge=1)
+    """Of each set."""
+    short: int = Field(default=512, ge=2 * SHORTEST_DOCUMENT)
+    long: int = Field(default=8192, ge=2 * SHORTEST_DOCUMENT)
+    runs: int = Field(default=10, ge=2)
+    """Of each set; a result is the mean, and there is its standard deviation."""
+    seed: Seed = 0
+
+    def measures(self, split: str) -> bool:
+        """On dev, for want of any split."""
+        return split == "dev"
+
+    def files(self, split: str) -> dict[str, DataName]:
+        """None: the documents are drawn."""
+        return {}
+
+    @property
+    def sets(self) -> list[str]:
+        """The names of the synthetic sets."""
+        return ["short_fixed", "short_variable", "long_fixed", "long_variable"]
+
+    @property
+    def main_metric(self) -> str:
+        """The metric a table shows first."""
+        return "short_variable_tokens_per_second"
+
+    @property
+    def shown_metrics(self) -> list[str]:
+        """The metrics a table shows, in order."""
+        return [f"{name}_tokens_per_second" for name in self.sets]
+
+    @property
+    def known_metrics(self) -> list[str]:
+        """The metrics a policy may name."""
+        return self.shown_metrics
+
+
+TaskOnTexts = (
+    MlmTask | RetrievalTask | ClassificationTask | TokenClassificationTask | PairTask | GlueTask
+)
+AnyTask = Annotated[TaskOnTexts | EfficiencyTask, Field(discriminator="type")]

@@ -6,6 +6,7 @@ from types import ModuleType
 
 from mbrelease.evaluation.tasks import (
     classification,
+    efficiency,
     glue,
     mlm,
     pair,
@@ -20,4 +21,5 @@ TASKS: dict[str, ModuleType] = {
     "token-classification": token_classification,
     "pair": pair,
     "glue": glue,
+    "efficiency": efficiency,
 }
