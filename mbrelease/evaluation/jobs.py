@@ -133,7 +133,12 @@ def task_sha256(task: AnyTask) -> str:
     Settings at their default are left out, so that a new one does not orphan what was measured
     before there was one. Whoever changes a default raises the ``CODE_VERSION`` of the task.
     """
-    paths: Any = {"name": True, "data": True, "corpus": True, "training": {"pairs": True}}
+    choice = {"__all__": {"name": True, "data": True}}
+    paths: Any = {
+        "name": True,
+        "data": True,
+        "training": {"pairs": True, "choose_on": choice},
+    }
     return sha256_json(task.model_dump(mode="json", exclude=paths, exclude_defaults=True))
 
 

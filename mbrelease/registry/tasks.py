@@ -147,11 +147,118 @@ class CorpusData(DataPlace):
         return self.named(self.documents)
 
 
+def _refuse_gold_without_corpus(corpus: CorpusData | None, gold: str) -> None:
+    if corpus is None and gold != "gold":
+        message = "'gold' names documents of 'data.corpus', and there is none"
+        raise PydanticCustomError("corpus_missing", message)
+
+
 class RetrievalFiles(SplitFiles):
     """The queries, and the documents where they have rows of their own."""
 
     corpus: CorpusData | None = None
     """The documents, each with an ``id``. Left out, each row is a query and its one document."""
+
+
+class TrainData(DataPlace):
+    """A JSONL or Parquet file, relative to the registry; or, with ``dataset``, a split's name."""
+
+    train: str
+
+    @property
+    def name(self) -> DataName:
+        """What the rows are found by."""
+        return self.named(self.train)
+
+
+class ChoiceFiles(DataPlace):
+    """The queries of a set to choose on, and its documents where they have rows of their own."""
+
+    queries: str
+    """JSONL or Parquet, relative to the registry; or, with ``dataset``, the name of a split."""
+    corpus: CorpusData | None = None
+    """The documents, each with an ``id``. Left out, each row is a query and its one document."""
+
+
+class ChoiceSet(Entry):
+    """Queries that a learning rate is chosen on; asked and scored as the task is."""
+
+    name: Name
+    data: ChoiceFiles
+    query: str = "title"
+    """The field of the query."""
+    document: list[str] | str = "text"
+    """The field of the document, or the fields joined by a newline."""
+    gold: str = "gold"
+    """The field of a query with the id, or the list of ids, of its documents in ``data.corpus``."""
+
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> ChoiceSet:
+        _refuse_gold_without_corpus(self.data.corpus, self.gold)
+        return self
+
+    @property
+    def queries_role(self) -> str:
+        """What ``files`` of a task calls its queries."""
+        return f"choose on {self.name}"
+
+    @property
+    def corpus_role(self) -> str:
+        """What ``files`` of a task calls its documents."""
+        return f"choose on {self.name}, corpus"
+
+    def files(self) -> dict[str, DataName]:
+        """Its data, by role."""
+        corpus = self.data.corpus
+        queries = {self.queries_role: self.data.named(self.data.queries)}
+        return {**queries, **({self.corpus_role: corpus.name} if corpus else {})}
+
+
+class ContrastiveTraining(Entry):
+    """A fixed budget of contrastive training before a model is asked to retrieve.
+
+    The learning rate is swept; the one with the best mean over the sets ``choose_on`` counts, as
+    for BEIR in ModernBERT's paper (E.2 and Table 9).
+    """
+
+    pairs: TrainData
+    """Queries, each with a document that is right for it."""
+    query: str = "query"
+    """The field of the query."""
+    positive: list[str] | str = "positive"
+    """The field of the right document, or the fields joined by a newline."""
+    negative: str | None = None
+    """The field of a wrong document, or of a list of them, as many in each row; left out, only the
+    other documents of a batch are wrong."""
+    learning_rates: list[LearningRate] = Field(
+        default=[1e-5, 2e-5, 3e-5, 5e-5, 8e-5, 1e-4], min_length=1
+    )
+    """Each is tried, by the task's main metric."""
+    choose_on: list[ChoiceSet] = []
+    """Sets whose mean chooses the learning rate; left out, the task's own dev split does."""
+    steps: int = Field(default=1000, ge=2)
+    batch_size: int = Field(default=16, ge=2)
+    """Pairs of a step. No text is twice among them."""
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """The share of the steps in which the learning rate rises."""
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _sets_are_used(self) -> ContrastiveTraining:
+        names = [chosen.name for chosen in self.choose_on]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            message = f"the set '{twice[0]}' is given twice in 'choose_on'"
+            raise PydanticCustomError("set_twice", message)
+        if names and not self.searches:
+            message = "'choose_on' chooses a learning rate, and there is only one"
+            raise PydanticCustomError("nothing_to_choose", message)
+        return self
+
+    @property
+    def searches(self) -> bool:
+        """Whether there is a learning rate to choose."""
+        return len(self.learning_rates) > 1
 
 
 class RetrievalTask(Task):
@@ -172,6 +279,8 @@ class RetrievalTask(Task):
     """Put before each query as it is."""
     document_prompt: str = ""
     """Put before each document as it is."""
+    training: ContrastiveTraining | None = None
+    """Left out, the model is asked as it is (zero-shot)."""
     metrics: list[RetrievalMetric] = Field(
         default=["recall@1", "recall@5", "mrr", "ndcg@10"], min_length=1
     )
@@ -179,18 +288,24 @@ class RetrievalTask(Task):
 
     @model_validator(mode="after")
     def _settings_are_used(self) -> RetrievalTask:
-        if self.data.corpus is None and self.gold != "gold":
-            message = "'gold' names documents of 'data.corpus', and there is none"
-            raise PydanticCustomError("corpus_missing", message)
+        _refuse_gold_without_corpus(self.data.corpus, self.gold)
         if self.scoring == "maxsim" and self.pooling != "mean":
             message = "'pooling' has no part in 'scoring: maxsim', which takes every token"
             raise PydanticCustomError("pooling_unused", message)
         return self
 
     def files(self, split: str) -> dict[str, DataName]:
-        """The corpus too, where there is one."""
-        corpus = self.data.corpus
-        return {**super().files(split), **({"corpus": corpus.name} if corpus else {})}
+        """The corpus too, and what a model is trained and its learning rate is chosen on."""
+        corpus, training = self.data.corpus, self.training
+        found = {**super().files(split), **({"corpus": corpus.name} if corpus else {})}
+        if training is None:
+            return found
+        found["pairs"] = training.pairs.name
+        for chosen in training.choose_on:
+            found |= chosen.files()
+        if training.searches and not training.choose_on:
+            found["dev"] = self._file("dev")
+        return found
 
     @property
     def main_metric(self) -> str:
@@ -349,17 +464,6 @@ class PairTask(TrainedTask):
     def known_metrics(self) -> list[str]:
         """The metrics a policy may name."""
         return ["spearman", "pearson"] if self.kind == "similarity" else ["accuracy", "f1"]
-
-
-class TrainData(DataPlace):
-    """A JSONL or Parquet file, relative to the registry; or, with ``dataset``, a split's name."""
-
-    train: str
-
-    @property
-    def name(self) -> DataName:
-        """What the rows are found by."""
-        return self.named(self.train)
 
 
 class GlueFiles(SplitFiles):

@@ -24,9 +24,9 @@ class Outcome:
     """The columns of the per-example table."""
     counts: Mapping[str, int]
     experiments: tuple[Mapping[str, float], ...] = ()
-    """One entry a seed where a head is trained: ``{"seed": 0, "macro_f1": …}``."""
+    """One entry a seed where something is trained: ``{"seed": 0, "macro_f1": …}``."""
     tried: tuple[Mapping[str, float], ...] = ()
-    """Where settings were searched, each that was tried, with its ``score`` on held-out data."""
+    """Where settings were searched, each that was tried, with its ``score`` on what chooses."""
 
 
 def point_and_interval(

@@ -1,13 +1,14 @@
 """Retrieval: the gold documents of each query among all documents.
 
 Without a corpus each row is a query and its one document; with one, rows are queries that name
-the ids of their gold documents. ``ranking`` says what a rank is, ``maxsim`` what late interaction.
+the ids of their gold documents. ``ranking`` says what a rank is, ``maxsim`` what late interaction,
+``training.contrastive`` how a model is trained before it is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,11 @@ from mbrelease.errors import UserError
 from mbrelease.evaluation.dataset import Dataset, count_empty
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.maxsim import MaxSim
+from mbrelease.evaluation.metric_names import metric_key
 from mbrelease.evaluation.metrics import retrieval_metrics
 from mbrelease.evaluation.ranking import RankCounter, Rows, gold_ranks
 from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
+from mbrelease.evaluation.training.contrastive import Trained, train
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.tasks import RetrievalTask
 
@@ -44,6 +47,15 @@ class Ranked:
     truncated: int
     truncated_queries: int
 
+    @property
+    def column(self) -> dict[str, NDArray[np.generic]]:
+        """``rank`` where every query has one gold document, else ``ranks``, an array of arrays."""
+        if all(len(ranks) == 1 for ranks in self.ranks):
+            return {"rank": np.concatenate(self.ranks)}
+        column = np.empty(len(self.ranks), dtype=object)
+        column[:] = self.ranks
+        return {"ranks": column}
+
 
 def measure(
     task: RetrievalTask,
@@ -52,20 +64,17 @@ def measure(
     encoder: Encoder,
     progress: Progress = SILENT,
 ) -> Outcome:
-    """Rank the gold documents of each query; zero-shot, scored in fp32.
+    """Rank the gold documents of each query; zero-shot or after ``training``, scored in fp32.
 
     Raises:
-        CheckFailed: the model returns NaN or infinite values.
-        UserError: a row lacks a text, a query has no gold document, or one that is not there.
+        CheckFailed: the model returns NaN or infinite values, or training diverged.
+        UserError: a row lacks a text, a query has no gold document, or one that is not there; or
+            there are too few pairs to train on.
     """
     questions = read_questions(task, data, split)
-    ranked = rank_gold(task, questions, encoder, progress)
-    examples: dict[str, NDArray[np.generic]] = {"id": np.asarray(data[split].ids)}
-    if all(len(golds) == 1 for golds in questions.gold):
-        examples["rank"] = np.concatenate(ranked.ranks)
-    else:
-        examples["ranks"] = np.empty(len(ranked.ranks), dtype=object)
-        examples["ranks"][:] = ranked.ranks
+    trained = _train(task, data, encoder, progress)
+    ranked = rank_gold(task, questions, trained.encoder if trained else encoder, progress)
+    examples = {"id": np.asarray(data[split].ids), **ranked.column}
     metrics, ci95 = point_and_interval(
         lambda weights: retrieval_metrics(examples, weights, task.metrics), len(ranked.ranks)
     )
@@ -77,7 +86,8 @@ def measure(
         "empty": count_empty(documents.texts(task.document)),
         "empty_queries": count_empty(data[split].texts(task.query)),
     }
-    return Outcome(metrics, ci95, len(ranked.ranks), examples, counts)
+    plain = Outcome(metrics, ci95, len(ranked.ranks), examples, counts)
+    return plain if trained is None else _with_training(plain, task, data, split, trained)
 
 
 def read_questions(task: RetrievalTask, data: Mapping[str, Dataset], split: str) -> Questions:
@@ -117,6 +127,70 @@ def rank_gold(
     label = f"{encoder.checkpoint.name}: rank"
     ranks = gold_ranks(queries, documents, questions.gold, progress=progress, label=label)
     return Ranked(ranks, truncated, truncated_queries)
+
+
+def _train(
+    task: RetrievalTask, data: Mapping[str, Dataset], encoder: Encoder, progress: Progress
+) -> Trained | None:
+    """The model after the task's ``training``, if there is one."""
+    if task.training is None:
+        return None
+    sets = _choice_sets(task, data)
+
+    def score(trained: Encoder) -> float:
+        return float(np.mean([_main_metric(task, asked, trained, progress) for asked in sets]))
+
+    return train(task, data["pairs"], encoder, score, progress)
+
+
+def _choice_sets(task: RetrievalTask, data: Mapping[str, Dataset]) -> list[Questions]:
+    """What the learning rate is chosen on; nothing where there is one to choose from."""
+    training = task.training
+    if training is None or not training.searches:
+        return []
+    if not training.choose_on:
+        return [read_questions(task, data, "dev")]
+    sets = []
+    for chosen in training.choose_on:
+        fields = {"query": chosen.query, "document": chosen.document, "gold": chosen.gold}
+        own = {"queries": data[chosen.queries_role]}
+        if chosen.data.corpus is not None:
+            own["corpus"] = data[chosen.corpus_role]
+        sets.append(read_questions(task.model_copy(update=fields), own, "queries"))
+    return sets
+
+
+def _main_metric(
+    task: RetrievalTask, questions: Questions, encoder: Encoder, progress: Progress
+) -> float:
+    ranked = rank_gold(task, questions, encoder, progress)
+    everyone = np.ones((1, len(ranked.ranks)))
+    values = retrieval_metrics(ranked.column, everyone, [task.main_metric])
+    return float(values[metric_key(task.main_metric)][0])
+
+
+def _with_training(
+    outcome: Outcome,
+    task: RetrievalTask,
+    data: Mapping[str, Dataset],
+    split: str,
+    trained: Trained,
+) -> Outcome:
+    """``outcome`` with how its model was trained, and whether what it reports had a say in it."""
+    training = task.training
+    assert training is not None
+    chosen_on: list[str] = []
+    if training.searches:
+        chosen_on = [chosen.queries_role for chosen in training.choose_on] or ["dev"]
+    reported = data[split].path
+    counts = {
+        **outcome.counts,
+        **trained.counts,
+        "chosen_on_reported": int(any(data[role].path == reported for role in chosen_on)),
+    }
+    settings = {"seed": training.seed, "learning_rate": trained.learning_rate}
+    experiments = ({**outcome.metrics, **settings},)
+    return replace(outcome, counts=counts, experiments=experiments, tried=trained.tried)
 
 
 def _gold_rows(asked: Dataset, field: str, documents: Dataset) -> list[Rows]:
