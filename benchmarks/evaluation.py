@@ -10,7 +10,9 @@ two global and four sliding ones, much as the 8 and 14 of the 22 that base has. 
 words of a tokenizer that has one token a word, so that all lengths are exact; tokenizing is
 timed wherever a row starts from texts. Each run of each row is a fresh process with an empty
 cache; rows take turns, and the tables have the fastest of --rounds. Models are loaded and have run
-once before the clock starts. Prints Markdown on stdout and what it is doing on stderr. Linux only.
+once before the clock starts. CPU time is that of all threads: the ratio to go by where others use
+the machine too (``taskset -c 0`` takes one core, where threads do not wait for each other). Prints
+Markdown on stdout and what it is doing on stderr. Linux only.
 """
 
 from __future__ import annotations
@@ -22,12 +24,13 @@ import importlib.util
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,19 @@ class Work:
     def drawn(self) -> Lengths:
         """Tokens of each document, special tokens included."""
         return drawn_lengths(self.lengths)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The time of a run."""
+
+    seconds: float
+    cpu_seconds: float
+    """Of all threads together: what counts where others use the machine too."""
+
+    def fastest(self, other: Taken) -> Taken:
+        """The best of both."""
+        return Taken(min(self.seconds, other.seconds), min(self.cpu_seconds, other.cpu_seconds))
 
 
 def drawn_lengths(given: str) -> Lengths:
@@ -257,27 +273,28 @@ ROWS: Mapping[str, Callable[[Work], Callable[[], object]]] = {
 def run_row(work: Work) -> None:
     """Time one row in this process; prints JSON."""
     timed = ROWS[work.row](work)
-    started = time.perf_counter()
+    started, computed = time.perf_counter(), time.process_time()
     timed()
-    print(json.dumps({"seconds": time.perf_counter() - started}))
+    taken = Taken(time.perf_counter() - started, time.process_time() - computed)
+    print(json.dumps(asdict(taken)))
 
 
 # Timing
 
 
-def fastest(works: Sequence[Work], rounds: int) -> dict[Work, float]:
-    """Seconds of each, the fastest of ``rounds``; they take turns."""
-    found: dict[Work, float] = {}
+def fastest(works: Sequence[Work], rounds: int) -> dict[Work, Taken]:
+    """The time of each, the fastest of ``rounds``; they take turns."""
+    found: dict[Work, Taken] = {}
     for number in range(rounds):
         for work in works:
-            seconds = in_fresh_process(work)
-            say(f"round {number + 1}: {work.row} on {work.lengths}: {seconds:.2f} s")
-            found[work] = min(seconds, found.get(work, seconds))
+            taken = in_fresh_process(work)
+            say(f"round {number + 1}: {work.row} on {work.lengths}: {taken.seconds:.2f} s")
+            found[work] = taken.fastest(found.get(work, taken))
     return found
 
 
-def in_fresh_process(work: Work) -> float:
-    """Seconds of one run. Nothing is cached; no network is asked."""
+def in_fresh_process(work: Work) -> Taken:
+    """The time of one run. Nothing is cached; no network is asked."""
     with tempfile.TemporaryDirectory() as cache:
         surroundings = {
             **os.environ,
@@ -291,7 +308,7 @@ def in_fresh_process(work: Work) -> float:
         done = subprocess.run(command, env=surroundings, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(f"{work.row} on {work.lengths} failed, see above")
-    return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+    return Taken(**json.loads(done.stdout.splitlines()[-1]))
 
 
 # Tables
@@ -299,23 +316,25 @@ def in_fresh_process(work: Work) -> float:
 
 def lengths_table(model: str, options: argparse.Namespace) -> str:
     """Ours against transformers, documents of one length."""
-    given = {length: f"{max(2, options.tokens // length)}x{length}" for length in options.lengths}
+    given = {length: f"{max(1, options.tokens // length)}x{length}" for length in options.lengths}
     pairs = {
         length: (Work("ours", model, documents), Work("transformers", model, documents))
         for length, documents in given.items()
     }
-    seconds = fastest([work for pair in pairs.values() for work in pair], options.rounds)
+    taken = fastest([work for pair in pairs.values() for work in pair], options.rounds)
     lines = [
         "Documents of one length, fp32, tokens a second; transformers' own sdpa on padded batches "
         "of the same token budget:\n",
-        "| tokens | documents | `mbrelease` | transformers | ratio |",
-        "|---:|---:|---:|---:|---:|",
+        "| tokens | documents | `mbrelease` | transformers | ratio | of CPU time |",
+        "|---:|---:|---:|---:|---:|---:|",
     ]
     for length, (mine, theirs) in pairs.items():
         tokens = int(mine.drawn().sum())
+        own, peer = taken[mine], taken[theirs]
         lines.append(
-            f"| {length:,} | {tokens // length} | {tokens / seconds[mine]:,.0f} "
-            f"| {tokens / seconds[theirs]:,.0f} | {seconds[theirs] / seconds[mine]:.2f} |"
+            f"| {length:,} | {tokens // length} | {tokens / own.seconds:,.0f} "
+            f"| {tokens / peer.seconds:,.0f} | {peer.seconds / own.seconds:.2f} "
+            f"| {peer.cpu_seconds / own.cpu_seconds:.2f} |"
         )
     return "\n".join(lines)
 
@@ -329,7 +348,7 @@ def normal_table(model: str, options: argparse.Namespace) -> str:
     mine = [Work("ours", model, documents)]
     if has_bfloat16():
         mine.append(Work("ours-bf16", model, documents))
-    seconds = fastest([*mine, peer, masked, theirs], options.rounds)
+    taken = fastest([*mine, peer, masked, theirs], options.rounds)
     tokens = int(peer.drawn().sum())
     titles = {
         "ours": "embed, fp32",
@@ -342,14 +361,16 @@ def normal_table(model: str, options: argparse.Namespace) -> str:
         f"{options.documents} documents of N(256, 64) tokens. The peers are at their defaults "
         "(batches of 32 and 8); the Trainer's documents are tokenized before, and it reports a "
         "loss only:\n",
-        "| | seconds | tokens a second | × the peer |",
-        "|---|---:|---:|---:|",
+        "| | seconds | tokens a second | × the peer | of CPU time |",
+        "|---|---:|---:|---:|---:|",
     ]
     against = {**dict.fromkeys(mine, peer), peer: peer, masked: theirs, theirs: theirs}
     for work, other in against.items():
         lines.append(
-            f"| {titles[work.row]} | {seconds[work]:.2f} | {tokens / seconds[work]:,.0f} "
-            f"| {seconds[other] / seconds[work]:.2f} |"
+            f"| {titles[work.row]} | {taken[work].seconds:.2f} "
+            f"| {tokens / taken[work].seconds:,.0f} "
+            f"| {taken[other].seconds / taken[work].seconds:.2f} "
+            f"| {taken[other].cpu_seconds / taken[work].cpu_seconds:.2f} |"
         )
     if not has_bfloat16():
         lines.append("\nNo bf16 row: the processor has neither avx512_bf16 nor AMX.")
@@ -369,7 +390,7 @@ def gpu_table(model: str, options: argparse.Namespace) -> str:
         sets[f"{longest:,} fixed"] = f"{count}x{longest}"
         sets[f"{longest:,} variable"] = f"{count}x{longest // 2}~{longest // 8}"
     works = [Work(row, model, documents) for documents in sets.values() for row in rows]
-    seconds = fastest(works, options.rounds)
+    seconds = {work: taken.seconds for work, taken in fastest(works, options.rounds).items()}
     card = torch.cuda.get_device_name()
     peak = next((flops for name, flops in PEAK_FLOPS.items() if name in card), None)
     lines = [
@@ -475,6 +496,8 @@ def main() -> None:
         if not torch.cuda.is_available():
             print("The rows of a GPU are skipped: torch finds no CUDA device here.")
             return
+    # A polite kill cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     options.layers = options.layers or (BASE_LAYERS if options.gpu else 6)
     options.tokens = options.tokens or (4_194_304 if options.gpu else 16_384)
     with tempfile.TemporaryDirectory() as folder:
