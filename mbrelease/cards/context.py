@@ -296,7 +296,7 @@ def _usage(measured: Sizes, training: Training, evaluation: Evaluation | None) -
         *(
             (t.pooling, t.max_length)
             for t in tasks
-            if t.type == "retrieval" and t.scoring == "cosine"
+            if t.type == "retrieval" and t.scoring == "cosine" and not t.training
         ),
         *((t.pooling, t.max_length) for t in tasks if t.type == "pair" and not t.training),
         *((t.pooling, t.max_length) for t in tasks if t.type == "classification"),

@@ -79,6 +79,14 @@ def _measurement(choice: Choice | None, evaluation: Evaluation | None) -> Iterat
             f"The numbers above come from the {evaluation.selection_split} split, which also "
             "chose the weights. The winner of a contest looks a little better there than it is."
         )
+    tuned_here = dict.fromkeys(
+        row.task.name for row in evaluation.rows if row.record.counts.get("chosen_on_reported")
+    )
+    if tuned_here:
+        yield (
+            f"For {join_words(list(tuned_here))}, the learning rate of the training was chosen on "
+            "the examples that are reported, so the numbers lean a little upwards."
+        )
     few = {row.record.n_examples for row in evaluation.rows if row.record.n_examples < FEW_EXAMPLES}
     if few:
         yield (
@@ -98,3 +106,5 @@ def _measurement(choice: Choice | None, evaluation: Evaluation | None) -> Iterat
     for trained in dict.fromkeys(what for what, count in seeds if count < FEW_SEEDS):
         ran = "Probes ran" if trained == "a probe" else "Models were fine-tuned"
         yield f"{ran} with fewer than {FEW_SEEDS} seeds: seed variance is not estimated."
+    if any(row.task.type == "retrieval" and row.task.training for row in evaluation.rows):
+        yield "Models were trained for retrieval with one seed: seed variance is not estimated."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mbrelease.cards.numbers import count_text, plural, real_text, share_text
+from mbrelease.cards.numbers import count_text, join_words, plural, real_text, share_text
 from mbrelease.cards.scores import Evaluation, Row
 from mbrelease.evaluation.evidence import EvidenceRecord
-from mbrelease.registry.tasks import RetrievalTask, TaskOnTexts
+from mbrelease.registry.tasks import ContrastiveTraining, RetrievalTask, TaskOnTexts
 
 
 def task_notes(evaluation: Evaluation) -> tuple[str, ...]:
@@ -38,7 +38,8 @@ def _of_texts(task: TaskOnTexts, record: EvidenceRecord) -> str:
         document = " and ".join(fields)
         wanted = f"its own {document}" if task.data.corpus is None else f"the right {document}"
         among = count_text(record.counts.get("documents", record.n_examples))
-        return f"each {task.query} has to find {wanted} among {among}, by {_scoring(task)}"
+        asked = f"each {task.query} has to find {wanted} among {among}, by {_scoring(task)}"
+        return _contrastive(task.training, record) + asked if task.training else asked
     if task.type == "pair" and task.training is None:
         return (
             f"the cosine of {task.first} and {task.second} is ranked against {task.target} "
@@ -76,6 +77,17 @@ def _settings(record: EvidenceRecord) -> str:
     if record.tried:
         text += f", the best of {count_text(len(record.tried))} settings on held-out training data"
     return text
+
+
+def _contrastive(training: ContrastiveTraining, record: EvidenceRecord) -> str:
+    """How a model was trained before it was asked."""
+    pairs = count_text(record.counts["pairs"])
+    steps = f"{plural(training.steps, 'step')} of {training.batch_size}"
+    rate = f"learning rate {real_text(record.experiments[0]['learning_rate'])}"
+    if record.tried:
+        sets = join_words([chosen.name for chosen in training.choose_on]) or "the dev split"
+        rate += f", the best of {count_text(len(record.tried))} on {sets}"
+    return f"after contrastive training on {pairs} pairs ({steps}, {rate}) "
 
 
 def _scoring(task: RetrievalTask) -> str:

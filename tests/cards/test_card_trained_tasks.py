@@ -98,3 +98,50 @@ def test_similarity_without_training_is_a_cosine() -> None:
 def test_few_seeds_are_a_limitation(settings: Mapping[str, Any], said: str) -> None:
     assert any(said in line for line in _measurement(None, evaluation(settings, 2)))
     assert not any(said in line for line in _measurement(None, evaluation(settings, 3)))
+
+
+RETRIEVAL = {
+    "type": "retrieval",
+    "data": {"dev": "d", "corpus": {"documents": "c"}},
+    "query": "question",
+    "training": {"pairs": {"train": "p"}, "steps": 500},
+}
+SETS = [{"name": name, "data": {"queries": name}} for name in ("nfcorpus", "scifact")]
+
+
+def trained_retrieval(training: Mapping[str, Any], *, counts: Mapping[str, int]) -> Evaluation:
+    settings = RETRIEVAL | {"training": {**RETRIEVAL["training"], **training}}
+    given = evaluation(settings, 1, {"learning_rate": 5e-5})
+    [row] = given.rows
+    rates = row.task.training.learning_rates  # type: ignore[union-attr]
+    tried = tuple({"learning_rate": rate, "score": 0.5} for rate in rates)
+    all_counts = {"documents": 3000, "pairs": 16_000, **counts}
+    record = replace(row.record, tried=tried if len(tried) > 1 else (), counts=all_counts)
+    return replace(given, rows=(replace(row, records=(record,)),))
+
+
+@pytest.mark.parametrize(
+    ("training", "chosen"),
+    [
+        ({"learning_rates": [5e-5]}, ""),
+        ({}, ", the best of 6 on the dev split"),
+        ({"choose_on": SETS}, ", the best of 6 on nfcorpus and scifact"),
+    ],
+)
+def test_training_before_retrieval_is_told(training: Mapping[str, Any], chosen: str) -> None:
+    [note] = task_notes(trained_retrieval(training, counts={}))
+    assert note == (
+        f"kind: after contrastive training on 16,000 pairs (500 steps of 16, learning rate 5e-05"
+        f"{chosen}) each question has to find the right text among 3,000, by cosine similarity "
+        "(mean pooling); texts are cut at 512 tokens."
+    )
+
+
+def test_a_learning_rate_chosen_on_what_is_reported_is_a_limitation() -> None:
+    def said(counts: Mapping[str, int]) -> list[str]:
+        return list(_measurement(None, trained_retrieval({}, counts=counts)))
+
+    wanted = "For kind, the learning rate of the training was chosen on the examples"
+    assert any(wanted in line for line in said({"chosen_on_reported": 1}))
+    assert not any(wanted in line for line in said({"chosen_on_reported": 0}))
+    assert any("trained for retrieval with one seed" in line for line in said({}))
