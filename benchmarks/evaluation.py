@@ -288,7 +288,8 @@ def fastest(works: Sequence[Work], rounds: int) -> dict[Work, Taken]:
     for number in range(rounds):
         for work in works:
             taken = in_fresh_process(work)
-            say(f"round {number + 1}: {work.row} on {work.lengths}: {taken.seconds:.2f} s")
+            times = f"{taken.seconds:.2f} s, {taken.cpu_seconds:.2f} s of CPU time"
+            say(f"round {number + 1}: {work.row} on {work.lengths}: {times}")
             found[work] = taken.fastest(found.get(work, taken))
     return found
 
@@ -436,7 +437,7 @@ def machine() -> str:
     names = ("mbrelease", "torch", "transformers", "sentence-transformers", "numpy")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
     return (
-        f"{len(os.sched_getaffinity(0))} cores ({models[0] if models else platform.machine()}), "
+        f"Cores: {len(os.sched_getaffinity(0))} ({models[0] if models else platform.machine()}), "
         f"Linux {platform.release()}, Python {platform.python_version()}, {versions}."
     )
 
