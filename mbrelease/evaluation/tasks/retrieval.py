@@ -188,9 +188,8 @@ def _with_training(
         **trained.counts,
         "chosen_on_reported": int(any(data[role].path == reported for role in chosen_on)),
     }
-    settings = {"seed": training.seed, "learning_rate": trained.learning_rate}
-    experiments = ({**outcome.metrics, **settings},)
-    return replace(outcome, counts=counts, experiments=experiments, tried=trained.tried)
+    experiment = {"seed": training.seed, **outcome.metrics, "learning_rate": trained.learning_rate}
+    return replace(outcome, counts=counts, experiments=(experiment,), tried=trained.tried)
 
 
 def _gold_rows(asked: Dataset, field: str, documents: Dataset) -> list[Rows]:
