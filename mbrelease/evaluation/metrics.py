@@ -59,16 +59,21 @@ def retrieval_metrics(
     Raises:
         ValueError: a name is not a retrieval metric.
     """
+    total = weights.sum(axis=1)
+    return {
+        name.replace("@", "_at_"): weights @ query_gains(examples, name) / total for name in names
+    }
+
+
+def query_gains(examples: Columns, name: str) -> Floats:
+    """The metric ``name`` of each query by itself, (queries,); see ``retrieval_metrics``."""
     if "rank" in examples:
-        rank = examples["rank"].astype(np.float64)
+        rank = examples["rank"].astype(np.float64).reshape(-1)
         counts = np.ones(len(rank), dtype=np.int64)
     else:
         rank = np.concatenate(list(examples["ranks"])).astype(np.float64)
         counts = np.asarray([len(ranks) for ranks in examples["ranks"]])
-    total = weights.sum(axis=1)
-    return {
-        name.replace("@", "_at_"): weights @ _gain(name, rank, counts) / total for name in names
-    }
+    return _gain(name, rank, counts)
 
 
 def _gain(name: str, rank: Floats, counts: NDArray[np.int64]) -> Floats:
