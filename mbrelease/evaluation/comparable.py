@@ -25,6 +25,8 @@ class Conditions:
     attn: str
     data_sha256: str
     task_sha256: str
+    machine: str
+    """Of a task that measures speed; otherwise empty."""
 
 
 def conditions(provenance: Provenance) -> Conditions:
@@ -36,6 +38,7 @@ def conditions(provenance: Provenance) -> Conditions:
         provenance.attn,
         provenance.data_sha256,
         provenance.task_sha256,
+        provenance.machine,
     )
 
 

@@ -48,12 +48,15 @@ class Provenance:
     mask_token: str | None = None
     """What masked tokens were replaced by, of a task that masks."""
     software: Mapping[str, str] = field(default_factory=dict)
+    machine: str = ""
+    """The name of the card or processor, of a task that measures speed. It is not in ``key``, for
+    who plans a job does not know where it will run; but see ``comparable.Conditions``."""
 
     @property
     def key(self) -> str:
         """The identity of a measurement: two with the same key need not be made twice."""
         content = asdict(self)
-        del content["software"]
+        del content["software"], content["machine"]
         return sha256_json(content)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
@@ -221,7 +221,10 @@ def _measure(job: Job, order: Order, loaded: LoadedModel, progress: Progress) ->
         tried=outcome.tried,
         counts=outcome.counts,
         # A long job's files may be written to while it runs: then its numbers are nobody's.
-        provenance=_provenance(job, "while they were measured; the result is not kept"),
+        provenance=replace(
+            _provenance(job, "while they were measured; the result is not kept"),
+            machine=outcome.machine,
+        ),
         languages=order.languages,
         evaluation_time_seconds=round(time.monotonic() - started, 3),
     )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from learnable import encoder_of
@@ -5,6 +7,7 @@ from learnable import encoder_of
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import UserError
 from mbrelease.evaluation.backend import Backend
+from mbrelease.evaluation.comparable import conditions
 from mbrelease.evaluation.evidence import read_examples
 from mbrelease.evaluation.jobs import plan_jobs
 from mbrelease.evaluation.measure import run_jobs
@@ -47,7 +50,7 @@ def test_each_run_of_each_set_is_a_row(saved_by_5x):
     assert outcome.metrics[f"{long_fixed}_std"] == pytest.approx(np.std(speed[4:6], ddof=1))
     assert [e["run"] for e in outcome.experiments] == [1, 2]
     assert [e[long_fixed] for e in outcome.experiments] == pytest.approx(speed[4:6])
-    assert set(examples["machine"].tolist()).pop().endswith(("core", "cores"))
+    assert outcome.machine.endswith(("core", "cores"))
     assert (heard.done, heard.total) == (8, 8)
 
 
@@ -121,4 +124,14 @@ def test_it_is_measured_once_and_kept(saved_by_5x, tmp_path):
     [record] = run_jobs(jobs, tmp_path / "evidence")
     assert record.main_score == record.metrics["short_variable_tokens_per_second"] > 0
     assert read_examples(record).num_rows == 8
+    assert record.provenance.machine.endswith(("core", "cores"))
     assert run_jobs(jobs, tmp_path / "evidence") == [record]
+
+
+def test_speeds_of_two_machines_are_not_compared(saved_by_5x, tmp_path):
+    first = open_checkpoint(saved_by_5x)
+    [job] = plan_jobs([first], [task()], "dev", backend=Backend(), data_root=tmp_path)
+    [record] = run_jobs([job], tmp_path / "evidence")
+    elsewhere = replace(record.provenance, machine="NVIDIA L4")
+    assert elsewhere.key == record.provenance.key  # who plans does not know where it will run
+    assert conditions(elsewhere) != conditions(record.provenance)

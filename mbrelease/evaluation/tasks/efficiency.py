@@ -49,7 +49,7 @@ def measure(
 ) -> Outcome:
     """Tokens a second on each set; on a GPU also how many of its longest documents fit at once.
 
-    Each set is run once before its runs are timed. The table of runs names the machine.
+    Each set is run once before its runs are timed.
 
     Raises:
         UserError: the model's context is shorter than the documents.
@@ -72,7 +72,7 @@ def measure(
             _run_all(encoder, documents, progress)
             rows.append((name, run, time.perf_counter() - started, n_tokens))
             progress.advance(1)
-    examples = _columns(rows, machine_name(encoder.backend))
+    examples = _columns(rows)
     experiments = []
     for run in range(1, task.runs + 1):
         one = {name: column[examples["run"] == run] for name, column in examples.items()}
@@ -85,6 +85,7 @@ def measure(
         examples=examples,
         counts=_largest_batches(task, encoder, progress),
         experiments=tuple(experiments),
+        machine=machine_name(encoder.backend),
     )
 
 
@@ -176,14 +177,11 @@ def _fits(encoder: Encoder, length: int, count: int) -> bool:
     return fitted
 
 
-def _columns(
-    rows: Sequence[tuple[str, int, float, int]], machine: str
-) -> dict[str, NDArray[np.generic]]:
+def _columns(rows: Sequence[tuple[str, int, float, int]]) -> dict[str, NDArray[np.generic]]:
     names, runs, seconds, tokens = zip(*rows, strict=True)
     return {
         "set": np.asarray(names),
         "run": np.asarray(runs),
         "seconds": np.asarray(seconds),
         "tokens": np.asarray(tokens),
-        "machine": np.full(len(rows), machine),
     }

@@ -27,6 +27,8 @@ class Outcome:
     """One entry a seed where something is trained: ``{"seed": 0, "macro_f1": …}``."""
     tried: tuple[Mapping[str, float], ...] = ()
     """Where settings were searched, each that was tried, with its ``score`` on what chooses."""
+    machine: str = ""
+    """The name of the card or processor, where the numbers depend on it."""
 
 
 def point_and_interval(
