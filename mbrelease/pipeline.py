@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mbrelease import __version__
-from mbrelease.averaging.average import average_checkpoints, find_average
-from mbrelease.averaging.recipes import Recipe, RecipeInput, parse_recipe
+from mbrelease.averaging.recipes import RecipeInput, parse_recipe
 from mbrelease.cards.card import render_card
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.normalize import release_files, write_release
@@ -37,9 +36,8 @@ from mbrelease.parity.verify import verify
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import Policy
-from mbrelease.selection.candidates import average_folder, average_members
+from mbrelease.selection.averages import make_averages
 from mbrelease.selection.decision import Decision, read_decision, write_decision
-from mbrelease.selection.greedy import greedy_average
 from mbrelease.selection.policy import decide
 
 if TYPE_CHECKING:
@@ -160,35 +158,10 @@ class _Run:
 
     def average(self) -> Step:
         """Build the averages that the registry names, and measure them on dev."""
-        recipes = self.project.variant(self.variant).candidates.averages
-        averages = [self._average(parse_recipe(recipe)) for recipe in recipes]
-        built = sum(is_new for _, is_new in averages)
-        measured = self._measured("average", self._jobs([a for a, _ in averages], "dev"))
-        summary = f"{built} built, {len(averages) - built} unchanged; {measured.summary}"
-        return Step("average", built > 0 or measured.changed, summary)
-
-    def _average(self, recipe: Recipe) -> tuple[Checkpoint, bool]:
-        """The average by ``recipe``, and whether it had to be built."""
-        folder = average_folder(self.project, self.variant, recipe.text)
-        primary = self._policy().primary
-        if recipe.searches:
-            return greedy_average(
-                self.project,
-                run_checkpoints(self.project, self.variant),
-                primary,
-                folder,
-                tasks=self.project.suite(self.variant),
-                backend=self.backend,
-                progress=self.progress,
-            )
-        members = average_members(self.project, self.variant, recipe.text)
-        if average := find_average(members, folder, recipe=recipe.text):
-            return average, False
-        ranked_by = primary if recipe.needs_scores else None
-        average = average_checkpoints(
-            members, folder, recipe=recipe.text, ranked_by=ranked_by, progress=self.progress
+        made = make_averages(
+            self.project, self.variant, backend=self.backend, progress=self.progress
         )
-        return average, True
+        return Step("average", made.changed, made.summary)
 
     def select(self) -> tuple[Step, Decision]:
         """Decide by the policy; stop where nothing passes."""
