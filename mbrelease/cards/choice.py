@@ -68,7 +68,7 @@ def read_choice(decision: Decision) -> Choice:
         primary_value=metric_text(primary, chosen.value(primary)),
         checkpoints=_count(decision, "checkpoint"),
         averages=_count(decision, "average"),
-        failed=sum(not candidate.eligible for candidate in decision.candidates),
+        failed=sum(candidate.state == "stopped" for candidate in decision.candidates),
         candidates=_candidates_table(decision),
         guardrails=_guardrails_table(chosen),
         rules=_rules(decision),
@@ -126,8 +126,17 @@ def _candidate_cells(candidate: Candidate, metrics: Sequence[str], name: str) ->
     ]
     if candidate.kind == "reference" or not candidate.guardrails:
         return [name, *values, None]
-    failed = [result.metric for result in candidate.guardrails if not result.passed]
-    return [name, *values, "fails " + ", ".join(failed) if failed else "pass"]
+    return [name, *values, _guardrails_text(candidate)]
+
+
+def _guardrails_text(candidate: Candidate) -> str:
+    if candidate.eligible:
+        return "pass"
+    for state, words in (("fail", "fails"), ("inconclusive", "inconclusive:")):
+        metrics = [result.metric for result in candidate.guardrails if result.state == state]
+        if metrics:
+            return f"{words} {', '.join(metrics)}"
+    return "pass alone, not among all (Holm)"
 
 
 def _guardrails_table(chosen: Candidate) -> Table:
@@ -143,7 +152,7 @@ def _guardrails_table(chosen: Candidate) -> Table:
                 metric_text(result.metric, result.value),
                 change_text(result.metric, change),
                 real_text(result.margin),
-                "pass" if result.passed else "fail",
+                result.state,
             ]
         )
     return table(header, rows)

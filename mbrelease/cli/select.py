@@ -9,66 +9,147 @@ import click
 
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, print_table, talk
+from mbrelease.errors import CheckFailed
 
 if TYPE_CHECKING:
+    from mbrelease.registry.project import Project
     from mbrelease.selection.decision import Candidate, Decision
+
+MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 
 
 @click.command("select")
 @click.argument("variant")
+@click.option(
+    "--plot",
+    "plot_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write pictures of the decision into this folder, as SVG and PNG.",
+)
+@click.option(
+    "--replay",
+    is_flag=True,
+    help="Decide nothing: derive the decision on disk again from its evidence, and compare.",
+)
 @json_option
 @registry_option
 @click.pass_context
 def command(
-    context: click.Context, variant: str, as_json: bool, registry_path: Path | None
+    context: click.Context,
+    variant: str,
+    plot_folder: Path | None,
+    replay: bool,
+    as_json: bool,
+    registry_path: Path | None,
 ) -> None:
     """Choose among the checkpoints and averages of VARIANT by its policy.
 
     The decision, with every candidate and the reasons, is written to decisions/VARIANT.json.
-    Exit 1 if no candidate passes: then the reference stays.
+    Exit 1 if no candidate passes, or none is better: then the reference stays.
     """
     from mbrelease.registry.load import load_project
-    from mbrelease.selection.decision import write_decision
+    from mbrelease.selection.decision import read_decision, write_decision
     from mbrelease.selection.policy import decide
 
     project = load_project(registry_path)
-    decision = decide(project, variant)
-    path = project.decision(decision.variant)
-    write_decision(path, decision)
+    path = project.decision(project.resolve_name(variant))
+    if replay:
+        decision = read_decision(path)
+        _replay(project, path, decision)
+    else:
+        decision = decide(project, variant)
+        write_decision(path, decision)
     if as_json:
         print_json(decision.model_dump(mode="json"))
-    else:
+    elif not replay:
         print_decision(decision)
         talk(f"written to {path}")
-    if decision.chosen is None:
+    if plot_folder is not None:
+        from mbrelease.selection.plots import write_plots
+
+        for picture in write_plots(decision, plot_folder):
+            talk(f"written to {picture}")
+    if decision.chosen is None and not replay:
         context.exit(1)
 
 
+def _replay(project: Project, path: Path, decision: Decision) -> None:
+    from mbrelease.selection.replay import replay
+
+    differences = replay(project, decision)
+    if differences:
+        more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+        raise CheckFailed(
+            f"{path}: {differences[0]}{more}", mend=f"decide again: mbrelease select {path.stem}"
+        )
+    talk(f"{path}: the same decision follows from its evidence")
+
+
 def print_decision(decision: Decision) -> None:
-    """Print the candidates as a table on stdout, and the reasons below it."""
-    metrics = [m.metric for m in decision.reference.measurements]
+    """Print the candidates as a table on stdout, and what is to be said below it."""
     print_table(
-        ["", "candidate", *(f">{_two_lines(metric)}" for metric in metrics), "guardrails"],
         [
-            _row(candidate, decision)
-            for candidate in [decision.reference, *decision.candidates]
+            "",
+            "candidate",
+            *(f">{_two_lines(metric)}" for metric in decision.metrics),
+            *(["guard-\nrails"] if decision.policy.guardrails else []),
+            *([">P"] if decision.basis == "examples" else []),
         ],
-    )  # fmt: skip
-    for reason in decision.reasons:
-        click.echo(reason)
+        [_row(candidate, decision) for candidate in [decision.reference, *decision.candidates]],
+    )
+    for line in _legend(decision):
+        talk(line)
+    for sentence in decision.reasons:
+        click.echo(sentence)
+    _print_list("What the curves show:", [finding.sentence for finding in decision.findings])
+    _print_list("Mind:", decision.warnings)
+
+
+def _print_list(title: str, sentences: list[str]) -> None:
+    if sentences:
+        click.echo(f"\n{title}")
+        for sentence in sentences:
+            click.echo(f"- {sentence}")
+
+
+def _legend(decision: Decision) -> list[str]:
+    if decision.basis == "points":
+        return []
+    guardrails = [guardrail.metric for guardrail in decision.policy.guardrails]
+    lines = ["Below each value its 95 % interval. P: how often the rule chooses it."]
+    if guardrails:
+        lines.append(
+            f"Guardrails ({', '.join(guardrails)}): ✓ within the margin, ✗ worse, ? not settled; "
+            "(✓) only by itself."
+        )
+    return lines
 
 
 def _row(candidate: Candidate, decision: Decision) -> list[str]:
     from mbrelease.evaluation.metric_names import shown
 
-    marks = "".join("✓" if result.passed else "✗" for result in candidate.guardrails)
     chosen = candidate.name == decision.chosen
-    return [
-        "→" if chosen else "",
-        candidate.name,
-        *(shown(m.metric, m.value) for m in candidate.measurements),
-        "reference" if candidate.kind == "reference" else marks,
-    ]
+    is_reference = candidate.kind == "reference"
+    name = f"{candidate.name}\n(reference)" if is_reference else candidate.name
+    cells = ["→" if chosen else "", name]
+    for measurement in candidate.measurements:
+        value = shown(measurement.metric, measurement.value)
+        if measurement.ci95 is not None:
+            low, high = (shown(measurement.metric, bound) for bound in measurement.ci95)
+            value += f"\n{low}–{high}"
+        cells.append(value)
+    if decision.policy.guardrails:
+        cells.append("" if is_reference else _marks(candidate))
+    if decision.basis == "examples":
+        share = decision.p_keep_reference if candidate.kind == "reference" else candidate.p_selected
+        cells.append("" if share is None else f"{share:.2f}")
+    return cells
+
+
+def _marks(candidate: Candidate) -> str:
+    marks = "".join(MARKS[result.state] for result in candidate.guardrails)
+    alone = not candidate.eligible and set(marks) == {"✓"}
+    return f"({marks})" if alone else marks
 
 
 def _two_lines(metric: str) -> str:

@@ -60,7 +60,15 @@ class ReportedResult:
     @property
     def identity(self) -> tuple[object, ...]:
         """What it is a report of: two with the same identity contradict each other or agree."""
-        return (self.task_name, self.split, self.subset, self.seed, self.metric, self.source)
+        return (
+            self.task_name, self.split, self.subset, self.seed, self.metric, self.source, self.step,
+        )  # fmt: skip
+
+    @property
+    def step(self) -> int | None:
+        """The training step of the checkpoint that was measured, where it was said."""
+        step = self.details.get("step")
+        return step if isinstance(step, int) else None
 
 
 @dataclass(frozen=True)

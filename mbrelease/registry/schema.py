@@ -53,9 +53,16 @@ class Policy(Entry):
     """``task/metric``, such as ``title-abstract/recall@1``."""
     guardrails: list[Guardrail] = []
     reference: str
-    """The variant that guardrails compare with."""
+    """The variant that candidates are compared with."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    tie_break: Literal["earliest", "latest", "fewest-parents"] = "earliest"
+    """How often at most the guardrails, and the primary metric, may err; one-sided."""
+    resamples: int = Field(default=10_000, ge=1_000, le=1_000_000)
+    """Of the bootstrap."""
+    seed: int = Field(default=0, ge=0)
+    """Of the bootstrap."""
+    tie_break: Literal["earliest", "latest", "fewest-parents", "best"] = "earliest"
+    """Which candidate, of those that cannot be told from the best; ``best`` takes the best value
+    though the lead may be chance."""
 
 
 class Parent(Entry):

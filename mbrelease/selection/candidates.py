@@ -17,7 +17,7 @@ from mbrelease.evaluation.candidates import run_checkpoints
 from mbrelease.evaluation.metric_names import lower_is_better
 from mbrelease.registry.project import Project
 from mbrelease.selection.greedy import searched_members, values_in_evidence
-from mbrelease.selection.measurements import read_measurements
+from mbrelease.selection.measurements import read_values
 
 Members = list[tuple[Checkpoint, Fraction]]
 
@@ -71,8 +71,8 @@ def average_members(project: Project, variant: str, recipe_text: str) -> Members
     if recipe.needs_scores:
         primary = project.policy(variant).primary
         sign = -1 if lower_is_better(primary) else 1
-        found = read_measurements(project, variant, checkpoints, primary)
-        scores = [None if m is None else sign * m.value for m in found]
+        found = read_values(project, variant, checkpoints, primary)
+        scores = [None if value is None else sign * value for value in found]
     inputs = [
         RecipeInput(checkpoint.name, checkpoint.step, score)
         for checkpoint, score in zip(checkpoints, scores, strict=True)

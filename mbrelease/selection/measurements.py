@@ -14,66 +14,58 @@ from mbrelease.evaluation.jobs import split_files, task_sha256
 from mbrelease.evaluation.metric_names import split_metric
 from mbrelease.registry.project import Project
 from mbrelease.registry.tasks import AnyTask
-from mbrelease.selection.decision import Measurement
 
 SELECTION_SPLIT = "dev"
 
 
-def read_measurements(
+def read_measured(
     project: Project, variant: str, checkpoints: Sequence[Checkpoint], metric: str
-) -> list[Measurement | None]:
-    """``metric`` (``task/metric``) of each checkpoint on dev; ``None`` where it is not measured.
+) -> list[EvidenceRecord | None]:
+    """The record with ``metric`` (``task/metric``) of each checkpoint on dev, or ``None``.
 
     Only records of the data and settings that the registry names now count, and all come from
     the same backend.
     """
     key = split_metric(metric)[1]
-    records = _records(project, variant, checkpoints, metric)
-    return [
-        None if record is None or key not in record.metrics else _read(project, record, metric, key)
-        for record in records
-    ]
+    task = task_of(project, variant, metric)
+    records = comparable_records(
+        project.evidence,
+        checkpoints,
+        task.name,
+        SELECTION_SPLIT,
+        data_sha256=split_sha256(task, project.root),
+        task_sha256=task_sha256(task),
+    )
+    return [record if record and key in record.metrics else None for record in records]
+
+
+def read_values(
+    project: Project, variant: str, checkpoints: Sequence[Checkpoint], metric: str
+) -> list[float | None]:
+    """As ``read_measured``, the values alone."""
+    key = split_metric(metric)[1]
+    records = read_measured(project, variant, checkpoints, metric)
+    return [record.metrics[key] if record else None for record in records]
 
 
 def options_to_measure(
     project: Project, variant: str, checkpoints: Sequence[Checkpoint], metric: str
 ) -> str:
     """The options of ``mbrelease eval`` with which most of ``checkpoints`` were measured."""
-    records = _records(project, variant, checkpoints, metric)
+    records = read_measured(project, variant, checkpoints, metric)
     return next((f" {eval_options(record.provenance)}" for record in records if record), "")
 
 
-def _records(
-    project: Project, variant: str, checkpoints: Sequence[Checkpoint], metric: str
-) -> list[EvidenceRecord | None]:
-    task_name, _ = split_metric(metric)
-    task = next(task for task in project.suite(variant) if task.name == task_name)
-    return comparable_records(
-        project.evidence,
-        checkpoints,
-        task_name,
-        SELECTION_SPLIT,
-        data_sha256=split_sha256(task, project.root),
-        task_sha256=task_sha256(task),
-    )
+def task_of(project: Project, variant: str, metric: str) -> AnyTask:
+    """The task of the variant's suite that ``metric`` is of."""
+    name, _ = split_metric(metric)
+    return next(task for task in project.suite(variant) if task.name == name)
 
 
 def relative_to_project(project: Project, path: Path) -> str:
     """``path`` as the project writes it down: relative to the registry where it lies below it."""
     path, root = path.absolute(), project.root.absolute()
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else os.fspath(path)
-
-
-def _read(project: Project, record: EvidenceRecord, metric: str, key: str) -> Measurement:
-    assert record.file is not None
-    return Measurement(
-        metric=metric,
-        value=record.metrics[key],
-        ci95=record.ci95.get(key),
-        n_examples=record.n_examples,
-        evidence=relative_to_project(project, record.file),
-        key=record.provenance.key,
-    )
 
 
 def split_sha256(task: AnyTask, root: Path) -> str | None:

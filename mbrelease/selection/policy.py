@@ -1,163 +1,181 @@
-"""Decide by a policy: guardrails against the reference, then the best primary metric.
+"""Decide by a policy: guardrails, then the primary metric, then the tie-break; all of it paired.
 
-Point values are compared, and the reasons say how far they carry. Nothing here needs torch.
+Nothing here needs torch.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from mbrelease.errors import UserError
-from mbrelease.evaluation.candidates import released_checkpoint
-from mbrelease.evaluation.metric_names import lower_is_better
-from mbrelease.files import sha256_json
+import numpy as np
+
+from mbrelease.evaluation.metric_names import shown
 from mbrelease.registry.project import Project
-from mbrelease.registry.schema import Guardrail, Policy
-from mbrelease.selection.candidates import CandidateSource, candidate_sources
-from mbrelease.selection.decision import Candidate, Decision, GuardrailResult, Measurement
-from mbrelease.selection.measurements import (
-    SELECTION_SPLIT,
-    options_to_measure,
-    read_measurements,
-    relative_to_project,
+from mbrelease.registry.schema import Policy
+from mbrelease.selection.compare import candidate_results, reference_result, rounded, share_of
+from mbrelease.selection.decision import Candidate, Decision
+from mbrelease.selection.entrants import (
+    Election,
+    Entrant,
+    decay_start,
+    measured_entrants,
+    policy_tasks,
 )
+from mbrelease.selection.findings import Curves, find
+from mbrelease.selection.frozen import frozen_policy
+from mbrelease.selection.inference import FEWEST_SEEDS, Resampled, resample
+from mbrelease.selection.measurements import SELECTION_SPLIT
+from mbrelease.selection.points import has_reported_steps, reported_entrants
 from mbrelease.selection.reasons import reasons_for
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A candidate and its value of each metric of the policy, by metric."""
-
-    source: CandidateSource
-    measurements: dict[str, Measurement]
+from mbrelease.selection.rule import NOTHING, Rule, Verdict
+from mbrelease.selection.statistics import Floats, standard_error
 
 
 def decide(project: Project, variant: str) -> Decision:
     """Choose among the candidates of ``variant`` by its policy, from evidence on dev alone.
 
-    A candidate is eligible if no guardrail metric is worse than the reference's by more than
-    its margin. Of the eligible ones the best primary metric wins, if it is better than the
-    reference's; the policy's tie-break settles exact ties. Otherwise nothing is chosen.
+    Raises:
+        UserError: the variant has no policy or no candidates, or a measurement is missing, was
+            changed, or was made on other examples.
+    """
+    return decide_among(hold_election(project, project.resolve_name(variant)))
+
+
+def hold_election(project: Project, variant: str) -> Election:
+    """All that the decision on ``variant`` follows from, as registry and evidence have it now.
 
     Raises:
-        UserError: the variant has no policy or no candidates, or a measurement is missing.
+        UserError: as ``decide``.
     """
-    variant = project.resolve_name(variant)
     policy = project.policy(variant)
-    base = CandidateSource(
-        policy.reference, "reference", released_checkpoint(project, policy.reference)
-    )
-    measured = _measure(project, variant, policy, [base, *candidate_sources(project, variant)])
-    reference = _candidate(project, measured[0], [])
-    candidates = [
-        _candidate(project, one, _guardrails(policy, one, reference)) for one in measured[1:]
-    ]
-    chosen = _choose(policy, candidates, reference)
-    return Decision(
+    by_points = project.variant(variant).run is None and has_reported_steps(project, variant)
+    entrants = reported_entrants if by_points else measured_entrants
+    reference, *candidates = entrants(project, variant, policy)
+    return Election(
         variant=variant,
         split=SELECTION_SPLIT,
         policy_name=project.variant(variant).policy or "",
         policy=policy,
-        policy_sha256=sha256_json(policy.model_dump(mode="json")),
+        policy_sha256=frozen_policy(project, variant).sha256,
+        tasks=policy_tasks(project, variant, policy),
         reference=reference,
+        candidates=tuple(candidates),
+        decay_start=None if by_points else decay_start(project, variant),
+    )
+
+
+def decide_among(election: Election) -> Decision:
+    """The decision that follows from ``election``; the same from the same, always.
+
+    Raises:
+        UserError: entrants were measured on different examples or masks, there are fewer than 30
+            examples, or a file of scores is missing or was changed.
+    """
+    policy = election.policy
+    drawn = resample(election)
+    changes = drawn.changes(policy)
+    margins = [guardrail.margin for guardrail in policy.guardrails]
+    rule = Rule.fixed_by(changes, margins, policy.alpha, preference(policy, election.candidates))
+    verdict = rule.apply(changes.point[None])
+    again = rule.apply(changes.values)
+    candidates = candidate_results(election, drawn, rule, verdict, again)
+    winner = int(verdict.winner[0])
+    decision = Decision(
+        variant=election.variant,
+        split=election.split,
+        basis="points" if drawn.basis_is_points else "examples",
+        policy_name=election.policy_name,
+        policy=policy,
+        policy_sha256=election.policy_sha256,
+        tasks=list(election.tasks),
+        samples=list(drawn.samples),
+        reference=reference_result(election, drawn),
         candidates=candidates,
-        chosen=chosen.name if chosen else None,
-        reasons=reasons_for(policy, candidates, reference, chosen),
+        chosen=None if winner == NOTHING else candidates[winner].name,
+        p_keep_reference=share_of(again, NOTHING),
+        optimism=_optimism(drawn, again),
+        decay_start=election.decay_start,
+        findings=find(_curves(election, drawn)),
+        warnings=_warnings(policy, drawn, candidates),
+        reasons=[],
+        reasons_for_second_looks=list(election.reasons_for_second_looks),
     )
+    return decision.model_copy(update={"reasons": reasons_for(decision)})
 
 
-def _measure(
-    project: Project, variant: str, policy: Policy, sources: Sequence[CandidateSource]
-) -> list[Measured]:
-    metrics = [policy.primary, *(guardrail.metric for guardrail in policy.guardrails)]
-    checkpoints = [source.checkpoint for source in sources]
-    table = {
-        metric: read_measurements(project, variant, checkpoints, metric)
-        for metric in dict.fromkeys(metrics)
-    }
-    rows: list[Measured] = []
-    for position, source in enumerate(sources):
-        found = {metric: column[position] for metric, column in table.items()}
-        missing = [metric for metric, measurement in found.items() if measurement is None]
-        if missing:
-            target = source.name if source.kind == "reference" else source.checkpoint.path
-            suite = project.variant(variant).suite
-            # As the others were: evidence of another backend would not count.
-            options = options_to_measure(project, variant, checkpoints, missing[0])
-            raise UserError(
-                f"no evidence of {', '.join(missing)} for {source.name}",
-                mend=f"mbrelease eval {target} --suite {suite}{options}",
-            )
-        rows.append(Measured(source, {m: value for m, value in found.items() if value}))
-    return rows
+def preference(policy: Policy, candidates: Sequence[Entrant]) -> list[int] | None:
+    """Each candidate's place in the order of the tie-break; ``None`` where values decide.
 
-
-def _candidate(
-    project: Project, measured: Measured, guardrails: list[GuardrailResult]
-) -> Candidate:
-    source = measured.source
-    return Candidate(
-        name=source.name,
-        kind=source.kind,
-        path=relative_to_project(project, source.checkpoint.path),
-        weights_sha256=source.checkpoint.weights_sha256,
-        step=source.checkpoint.step,
-        recipe=source.recipe,
-        members={name: float(weight) for name, weight in source.members.items()},
-        measurements=list(measured.measurements.values()),
-        guardrails=guardrails,
-        eligible=all(result.passed for result in guardrails),
-    )
-
-
-def _guardrails(policy: Policy, measured: Measured, reference: Candidate) -> list[GuardrailResult]:
-    return [
-        _guardrail(guardrail, measured.measurements[guardrail.metric].value, reference)
-        for guardrail in policy.guardrails
-    ]
-
-
-def _guardrail(guardrail: Guardrail, value: float, reference: Candidate) -> GuardrailResult:
-    held_against = reference.value(guardrail.metric)
-    change = improvement(guardrail.metric, value, held_against)
-    return GuardrailResult(
-        metric=guardrail.metric,
-        margin=guardrail.margin,
-        value=value,
-        reference=held_against,
-        change=change,
-        # 0.50 - 0.48 is a little more than 0.02 in floating point: on the margin is on the margin.
-        passed=change >= -guardrail.margin or math.isclose(change, -guardrail.margin),
-    )
-
-
-def improvement(metric: str, value: float, over: float) -> float:
-    """How much better ``value`` is than ``over``, whichever direction is better."""
-    return over - value if lower_is_better(metric) else value - over
-
-
-def _choose(
-    policy: Policy, candidates: Sequence[Candidate], reference: Candidate
-) -> Candidate | None:
-    primary = policy.primary
-    better = [
-        candidate
-        for candidate in candidates
-        if candidate.eligible
-        and improvement(primary, candidate.value(primary), reference.value(primary)) > 0
-    ]
-    if not better:
+    An average comes after every checkpoint, in the order of the registry.
+    """
+    places = list(range(len(candidates)))
+    if policy.tie_break == "best":
         return None
-    sign = -1 if lower_is_better(primary) else 1
-    best = max(sign * candidate.value(primary) for candidate in better)
-    tied = [candidate for candidate in better if sign * candidate.value(primary) == best]
-    return _break_tie(policy, tied)
-
-
-def _break_tie(policy: Policy, tied: Sequence[Candidate]) -> Candidate:
-    """Of equal values: the earliest or latest step (an average comes after every checkpoint)."""
+    if policy.tie_break == "latest":
+        return [-place for place in places]
     if policy.tie_break == "fewest-parents":
-        return min(tied, key=lambda candidate: len(candidate.members))
-    return tied[0] if policy.tie_break == "earliest" else tied[-1]
+        parents = [len(candidate.members) or 1 for candidate in candidates]
+        return [len(places) * parents[place] + place for place in places]
+    return places
+
+
+def _optimism(drawn: Resampled, again: Verdict) -> float | None:
+    """The mean of the winner's value in a resample less its value on what was left out.
+
+    The whole rule is applied again in each resample (Efron and Tibshirani, 1993, chapter 17).
+    """
+    rows = np.flatnonzero(again.winner != NOTHING)
+    if not len(rows):
+        return None
+    place = again.winner[rows] + 1
+    gained: Floats = drawn.values[rows, place, 0] - drawn.out_of_bag[rows, place]
+    return rounded(float(np.nanmean(gained)))
+
+
+def _curves(election: Election, drawn: Resampled) -> Curves:
+    return Curves(
+        names=tuple(candidate.name for candidate in election.candidates),
+        kinds=tuple(candidate.kind for candidate in election.candidates),
+        steps=tuple(candidate.step for candidate in election.candidates),
+        metrics=drawn.metrics,
+        point=drawn.point[1:],
+        values=drawn.values[:, 1:],
+        decay_start=election.decay_start,
+        alpha=election.policy.alpha,
+    )
+
+
+def _warnings(policy: Policy, drawn: Resampled, candidates: Sequence[Candidate]) -> list[str]:
+    if drawn.basis_is_points:
+        return [
+            "Only reported values are known: no interval, no test, no correction for having "
+            "picked the best."
+        ]
+    found = []
+    for sample in drawn.samples:
+        trained = any(scores.seeds for scores in drawn.scores[drawn.metrics.index(sample.metric)])
+        if trained and sample.n_seeds < FEWEST_SEEDS:
+            found.append(
+                f"{sample.metric} was measured with {sample.n_seeds} "
+                f"{'seed' if sample.n_seeds == 1 else 'seeds'}: seed variance not estimated."
+            )
+    spread = standard_error(drawn.values)
+    for column, metric in enumerate(drawn.metrics):
+        if not spread[:, column].any():
+            found.append(f"{metric} does not vary: it is the same whatever examples are drawn.")
+    for guardrail in policy.guardrails:
+        effects = [
+            result.minimal_detectable_effect or 0.0
+            for candidate in candidates
+            for result in candidate.guardrails
+            if result.metric == guardrail.metric
+        ]
+        smallest = min(effects, default=0.0)
+        if smallest > guardrail.margin:
+            sample = next(one for one in drawn.samples if one.metric == guardrail.metric)
+            found.append(
+                f"The guardrail on {guardrail.metric} allows {guardrail.margin:g}, and "
+                f"{sample.n_examples} examples find changes of {shown(guardrail.metric, smallest)} "
+                "at best (with probability 0.8): a wider margin or more examples would settle more."
+            )
+    return found

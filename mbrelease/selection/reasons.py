@@ -6,133 +6,245 @@ from collections.abc import Sequence
 
 from mbrelease.averaging.recipes import parse_recipe
 from mbrelease.evaluation.metric_names import lower_is_better, shown
-from mbrelease.registry.schema import Policy
-from mbrelease.selection.decision import Candidate, Measurement
+from mbrelease.selection.decision import Candidate, Comparison, Decision, GuardrailResult
+
+# Names that are listed in a sentence before it says "and 9 others".
+LISTED = 4
 
 
-def reasons_for(
-    policy: Policy,
-    candidates: Sequence[Candidate],
-    reference: Candidate,
-    chosen: Candidate | None,
-) -> list[str]:
-    """Plain sentences, the deciding one first."""
-    eligible = [candidate for candidate in candidates if candidate.eligible]
+def reasons_for(decision: Decision) -> list[str]:
+    """Plain sentences, the deciding one first; ``decision.reasons`` itself is not read."""
+    chosen = decision.chosen_candidate
     if chosen is None:
-        return [_nothing_chosen(policy, candidates, eligible, reference)]
-    sentences = [
-        _deciding(policy, candidates, eligible, chosen),
-        *_tie(policy, eligible, chosen),
-        _against_reference(policy, reference, chosen),
-        *_uncertainty(policy, eligible, chosen),
-        *_last_checkpoint(policy, candidates, chosen),
-        *_best_single(policy, eligible, chosen),
+        return [*_nothing_chosen(decision), *_stopped(decision)]
+    return [
+        _deciding(decision, chosen),
+        *_tie(decision, chosen),
+        _against_reference(decision, chosen),
+        *_stability(decision, chosen),
+        *_made_of(decision, chosen),
+        *_stopped(decision),
     ]
-    stopped = [candidate.name for candidate in candidates if not candidate.eligible]
-    if stopped:
-        sentences.append(f"Stopped by a guardrail: {', '.join(stopped)}.")
-    return sentences
 
 
-def _deciding(
-    policy: Policy,
-    candidates: Sequence[Candidate],
-    eligible: Sequence[Candidate],
-    chosen: Candidate,
-) -> str:
-    extreme = "lowest" if lower_is_better(policy.primary) else "highest"
-    passing = len(eligible)
-    some = f"{passing} of {len(candidates)}" if passing < len(candidates) else f"{passing}"
-    among = f"the {some} candidates" + (" that pass every guardrail" if policy.guardrails else "")
+def _deciding(decision: Decision, chosen: Candidate) -> str:
+    policy = decision.policy
+    admitted = [one for one in decision.candidates if one.eligible and one.superior]
+    field = _field(decision, admitted)
+    value = _number(chosen, policy.primary)
+    alone = sum(one.tied for one in admitted) == 1
+    if alone or decision.basis == "points" or _is_best(decision, chosen, admitted):
+        extreme = "lowest" if lower_is_better(policy.primary) else "highest"
+        return f"{chosen.name} has the {extreme} {policy.primary} ({value}) of {field}."
     return (
-        f"{chosen.name} has the {extreme} {policy.primary} ({_number(chosen, policy.primary)}) "
-        f"of {among}."
+        f"{chosen.name} is chosen, with a {policy.primary} of {value}, among the "
+        f"{sum(one.tied for one in admitted)} that cannot be told from the best of {field}."
     )
 
 
-def _tie(policy: Policy, eligible: Sequence[Candidate], chosen: Candidate) -> list[str]:
-    value = chosen.value(policy.primary)
-    equal = [
-        one.name for one in eligible if one is not chosen and one.value(policy.primary) == value
-    ]
-    if not equal:
-        return []
-    return [
-        f"{' and '.join(equal)} {'has' if len(equal) == 1 else 'have'} exactly the same; "
-        f"the policy's tie-break, {policy.tie_break}, decided."
-    ]
-
-
-def _against_reference(policy: Policy, reference: Candidate, chosen: Candidate) -> str:
-    return (
-        f"The reference {reference.name} has {_number(reference, policy.primary)} "
-        f"on the same {_measurement(reference, policy.primary).n_examples} examples."
+def _field(decision: Decision, admitted: Sequence[Candidate]) -> str:
+    n_all, n_admitted = len(decision.candidates), len(admitted)
+    if n_all == 1:
+        return "the only candidate"
+    some = f"{n_admitted} of {n_all}" if n_admitted < n_all else f"{n_all}"
+    conditions = ["pass every guardrail"] if decision.policy.guardrails else []
+    return f"the {some} candidates that " + " and ".join(
+        [*conditions, f"are better than {decision.reference.name}"]
     )
 
 
-def _uncertainty(policy: Policy, eligible: Sequence[Candidate], chosen: Candidate) -> list[str]:
-    interval = _measurement(chosen, policy.primary).ci95
-    if interval is None:
+def _tie(decision: Decision, chosen: Candidate) -> list[str]:
+    equals = [one for one in decision.candidates if one.tied and one is not chosen]
+    if not equals:
         return []
-    low, high = interval
-    within = [
-        candidate
-        for candidate in eligible
-        if candidate is not chosen and low <= candidate.value(policy.primary) <= high
-    ]
-    if not within:
-        return []
-    return [
-        f"The 95% interval of that value is {shown(policy.primary, low)} to "
-        f"{shown(policy.primary, high)}, and {len(within)} other "
-        f"eligible {'candidate lies' if len(within) == 1 else 'candidates lie'} within it: "
-        "by point values alone the choice among them may be noise."
-    ]
+    policy = decision.policy
+    if decision.basis == "points":
+        have = "has" if len(equals) == 1 else "have"
+        return [
+            f"{_listed(equals)} {have} the same value; "
+            f"the policy's tie-break, {policy.tie_break}, decided."
+        ]
+    cannot = (
+        f"{_listed(equals)} cannot be told from {chosen.name} and from the best on "
+        f"{policy.primary}: the differences are within what "
+        f"{_sample_text(decision, policy.primary)} show by chance"
+    )
+    if policy.tie_break == "best":
+        return [f"{cannot}. The policy then takes the best value, which may be luck."]
+    return [f"{cannot}. The policy's tie-break, {policy.tie_break}, decided."]
 
 
-def _last_checkpoint(
-    policy: Policy, candidates: Sequence[Candidate], chosen: Candidate
-) -> list[str]:
-    checkpoints = [candidate for candidate in candidates if candidate.kind == "checkpoint"]
-    if not checkpoints or checkpoints[-1] is chosen:
-        return []
-    last = checkpoints[-1]
-    return [f"The last checkpoint, {last.name}, has {_number(last, policy.primary)}."]
+def _against_reference(decision: Decision, chosen: Candidate) -> str:
+    policy, reference = decision.policy, decision.reference
+    compared = chosen.primary
+    assert compared is not None
+    sentence = (
+        f"{policy.primary}: {_number(chosen, policy.primary)} against "
+        f"{_number(reference, policy.primary)} of the reference {reference.name}"
+    )
+    if compared.ci95 is None:
+        return f"{sentence}, as reported."
+    return (
+        f"{sentence}, better by {shown(policy.primary, compared.change)} "
+        f"(95 % interval {interval_text(policy.primary, compared)}{_counts(compared)}); "
+        f"corrected for {len(decision.candidates)} candidates, p "
+        f"{p_text(chosen.p_superiority)}."
+    )
 
 
-def _best_single(policy: Policy, eligible: Sequence[Candidate], chosen: Candidate) -> list[str]:
-    singles = [candidate for candidate in eligible if candidate.kind == "checkpoint"]
-    if chosen.kind != "average" or not singles:
+def _counts(compared: Comparison) -> str:
+    if compared.wins is None:
+        return ""
+    return f"; {compared.wins} examples won, {compared.losses} lost, {compared.ties} the same"
+
+
+def _stability(decision: Decision, chosen: Candidate) -> list[str]:
+    if chosen.p_selected is None:
         return []
-    sign = -1 if lower_is_better(policy.primary) else 1
-    best = max(singles, key=lambda candidate: sign * candidate.value(policy.primary))
+    others = sorted(
+        (one for one in decision.candidates if one is not chosen and one.p_selected),
+        key=lambda one: -(one.p_selected or 0.0),
+    )
+    sentence = (
+        f"With the examples drawn again, the rule chooses it in {_percent(chosen.p_selected)}"
+    )
+    if others:
+        sentence += f", and {others[0].name} in {_percent(others[0].p_selected or 0.0)}"
+    if decision.p_keep_reference:
+        sentence += f"; in {_percent(decision.p_keep_reference)} it keeps {decision.reference.name}"
+    found = [sentence + "."]
+    if decision.optimism is not None:
+        primary = decision.policy.primary
+        flattered = f"{shown(primary, abs(decision.optimism))}"
+        if decision.optimism > 0 and float(flattered) > 0:
+            found.append(
+                f"Having been picked on these examples flatters its {primary} by about {flattered}."
+            )
+    return found
+
+
+def _made_of(decision: Decision, chosen: Candidate) -> list[str]:
+    if chosen.kind != "average":
+        return []
     ranked = chosen.recipe is not None and parse_recipe(chosen.recipe).needs_scores
-    by = f" ('best' is by {policy.primary}, on the very split that chose)" if ranked else ""
+    by = (
+        f" ('best' is by {decision.policy.primary}, on the very split that chose)" if ranked else ""
+    )
+    return [f"It averages {', '.join(chosen.members)}{by}."]
+
+
+def _stopped(decision: Decision) -> list[str]:
+    found = []
+    stopped = [one for one in decision.candidates if one.state == "stopped"]
+    if stopped:
+        metrics = _metrics_in_state(stopped, "fail")
+        found.append(f"Stopped by the guardrail on {metrics}: {_listed(stopped)}.")
+    unsettled = [one for one in decision.candidates if one.state == "unsettled"]
+    alone = [one for one in unsettled if all(result.state == "pass" for result in one.guardrails)]
+    open_ = [one for one in unsettled if one not in alone]
+    if open_:
+        metrics = _metrics_in_state(open_, "inconclusive")
+        found.append(
+            f"Not shown to be within the margin of {metrics}, nor beyond it: {_listed(open_)}"
+            f"{_settled_by(open_)}."
+        )
+    if alone:
+        found.append(
+            f"Within every margin by themselves, but not when {len(decision.candidates)} "
+            f"candidates are tested at once (Holm): {_listed(alone)}."
+        )
+    return found
+
+
+def _settled_by(candidates: Sequence[Candidate]) -> str:
+    needed = [
+        result.examples_to_settle
+        for one in candidates
+        for result in one.guardrails
+        if result.state == "inconclusive" and result.examples_to_settle is not None
+    ]
+    return f" (about {min(needed):,} examples would settle the nearest)" if needed else ""
+
+
+def _metrics_in_state(candidates: Sequence[Candidate], state: str) -> str:
+    found: dict[str, GuardrailResult] = {
+        result.metric: result
+        for one in candidates
+        for result in one.guardrails
+        if result.state == state
+    }
+    return " and ".join(found)
+
+
+def _nothing_chosen(decision: Decision) -> list[str]:
+    policy, reference = decision.policy, decision.reference
+    keep = f"keep {reference.name}"
+    eligible = [one for one in decision.candidates if one.eligible]
+    n_all = len(decision.candidates)
+    if not eligible:
+        return [f"None of the {n_all} candidates passes every guardrail: {keep}."]
+    best = max(eligible, key=lambda one: one.primary.change if one.primary else 0.0)
+    compared = best.primary
+    assert compared is not None
+    held = " that pass the guardrails" if policy.guardrails else ""
+    if compared.ci95 is None or compared.change <= 0:
+        return [
+            f"None of the {len(eligible)} candidates{held} is better than {reference.name} "
+            f"({policy.primary} {_number(reference, policy.primary)}): {keep}."
+        ]
     return [
-        f"It averages {', '.join(chosen.members)}{by}; the best single checkpoint, {best.name}, "
-        f"has {_number(best, policy.primary)}."
+        f"None of the {len(eligible)} candidates{held} is shown to be better than "
+        f"{reference.name}: {keep}.",
+        f"The nearest is {best.name}: {policy.primary} {_number(best, policy.primary)} against "
+        f"{_number(reference, policy.primary)} (95 % interval of the change "
+        f"{interval_text(policy.primary, compared)}; corrected for {n_all} candidates, p "
+        f"{p_text(best.p_superiority)}). {_sample_text(decision, policy.primary).capitalize()} "
+        f"find a change of {shown(policy.primary, compared.minimal_detectable_effect or 0.0)} "
+        "with probability 0.8.",
     ]
 
 
-def _nothing_chosen(
-    policy: Policy,
-    candidates: Sequence[Candidate],
-    eligible: Sequence[Candidate],
-    reference: Candidate,
-) -> str:
-    if not eligible:
-        return (
-            f"None of the {len(candidates)} candidates passes every guardrail: "
-            f"keep {reference.name}."
-        )
-    return (
-        f"No candidate that passes the guardrails is better than {reference.name} "
-        f"({policy.primary} {_number(reference, policy.primary)}): keep {reference.name}."
-    )
+def _is_best(decision: Decision, chosen: Candidate, admitted: Sequence[Candidate]) -> bool:
+    changes = [one.primary.change for one in admitted if one.primary]
+    return chosen.primary is not None and chosen.primary.change >= max(changes)
 
 
-def _measurement(candidate: Candidate, metric: str) -> Measurement:
-    return next(m for m in candidate.measurements if m.metric == metric)
+def _sample_text(decision: Decision, metric: str) -> str:
+    sample = next(one for one in decision.samples if one.metric == metric)
+    if sample.n_clusters is not None:
+        return f"{sample.n_examples:,} examples in {sample.n_clusters:,} groups"
+    return f"{sample.n_examples:,} examples"
+
+
+def _listed(candidates: Sequence[Candidate]) -> str:
+    names = [candidate.name for candidate in candidates]
+    if len(names) > LISTED + 1:
+        return f"{', '.join(names[:LISTED])} and {len(names) - LISTED} others"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def interval_text(metric: str, compared: Comparison) -> str:
+    """The interval of a change, signed: ``+0.051 to +0.112``."""
+    assert compared.ci95 is not None
+    return " to ".join(_signed(metric, bound) for bound in compared.ci95)
+
+
+def p_text(p: float | None) -> str:
+    """A p value in three digits at most: ``0.012`` or ``< 0.001``."""
+    if p is None:
+        return "unknown"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _signed(metric: str, value: float) -> str:
+    text = shown(metric, abs(value))
+    return f"{'+' if value >= 0 else '−'}{text}"
+
+
+def _percent(share: float) -> str:
+    if 0 < share < 0.005:
+        return "less than 1 %"
+    return f"{100 * share:.0f} %"
 
 
 def _number(candidate: Candidate, metric: str) -> str:

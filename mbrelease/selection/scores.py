@@ -8,7 +8,7 @@ in the record.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ class ExampleScores:
     clusters: tuple[str, ...] | None
     seeds: tuple[int, ...]
     """Of trained heads; empty where nothing is trained."""
+    masked: Floats | None = None
+    """Where tokens were masked and counted, how many of each example."""
 
 
 def read_scores(record: EvidenceRecord, task: AnyTask, key: str) -> ExampleScores:
@@ -62,12 +64,15 @@ def read_scores(record: EvidenceRecord, task: AnyTask, key: str) -> ExampleScore
     if by_example is not None and lower_is_better(key):
         by_example = -by_example
     _check(record, key, score)
+    # Bytes of masked text depend on the tokenizer too, but are a measure that models share.
+    counted = task.type == "mlm" and key != "bits_per_byte"
     return ExampleScores(
         score,
         by_example,
         tuple(map(str, ids[:n])),
         None if clusters is None else tuple(map(str, clusters[:n])),
         seeds,
+        rows["n_tokens"][0].astype(np.float64) if counted else None,
     )
 
 
@@ -99,7 +104,7 @@ def _with_seeds(scores: ExampleScores, seeds: tuple[int, ...]) -> ExampleScores:
         return scores
     rows = [scores.seeds.index(seed) for seed in seeds]
     score = AdditiveScore(scores.score.columns[rows], scores.score.value)
-    return ExampleScores(score, scores.by_example, scores.ids, scores.clusters, seeds)
+    return replace(scores, score=score, seeds=seeds)
 
 
 def _check(record: EvidenceRecord, key: str, score: Score) -> None:

@@ -331,9 +331,16 @@ def allowances(values: Floats, point: Floats, alpha: float) -> Floats:
     return found
 
 
-def state_of(lower: float, upper: float, margin: float) -> State:
-    """Non-inferiority by one-sided bounds: pass above -margin, fail below it, or neither."""
-    if lower > -margin:
+def state_of(p: float, upper: float, margin: float, alpha: float) -> State:
+    """Non-inferiority: pass where -margin or worse is refuted, fail where it is shown, or neither.
+
+    Args:
+        p: Of a change of -margin or worse.
+        upper: One-sided upper bound of the change at 1 - alpha.
+        margin: How much worse is acceptable.
+        alpha: Of each of the two tests.
+    """
+    if p <= alpha:
         return "pass"
     return "fail" if upper < -margin else "inconclusive"
 

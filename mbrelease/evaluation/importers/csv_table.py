@@ -1,8 +1,8 @@
 """A plain CSV: one number a row, of one model or several, each with its source.
 
-The columns are ``model, task, metric, value, split`` and, where known, ``seed, source, place,
+The columns are ``model, task, metric, value, split`` and, where known, ``step, seed, source, place,
 subset, n_examples, higher_is_better``. ``source`` is a URL, or who says it; ``place`` is where in
-it, such as ``Table 5``.
+it, such as ``Table 5``; ``step`` is the training step of the checkpoint that was measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from mbrelease.evaluation.metric_names import lower_is_better, metric_key
 from mbrelease.evaluation.reported import ReportedResult, ReportSource
 
 NEEDED = ["model", "task", "metric", "value", "split"]
-KNOWN = [*NEEDED, "seed", "source", "place", "subset", "n_examples", "higher_is_better"]
+KNOWN = [
+    *NEEDED, "step", "seed", "source", "place", "subset", "n_examples", "higher_is_better",
+]  # fmt: skip
 
 
 def recognises(path: Path) -> bool:
@@ -63,6 +65,7 @@ def _reported(row: Mapping[str, str], place: str) -> Reported:
             raise UserError(f"{place}: no {name}")
     source = row.get("source", "")
     is_url = source.startswith(("http://", "https://"))
+    step = _count(row, "step", place)
     result = ReportedResult(
         task_name=row["task"],
         split=row["split"],
@@ -77,6 +80,7 @@ def _reported(row: Mapping[str, str], place: str) -> Reported:
         seed=_count(row, "seed", place),
         n_examples=_count(row, "n_examples", place),
         higher_is_better=_direction(row, place),
+        details={} if step is None else {"step": step},
     )
     return Reported(result, place, row["model"])
 
