@@ -272,10 +272,11 @@ def _averages(run: _Run) -> Iterator[Finding]:
         kind, lead = "average-ties", "No average beats the best single checkpoint"
     many = len(run.averages)
     which = f"the best of {many} averages, {run.name(average)}," if many > 1 else run.name(average)
+    than = f"{run.name(single)} with {run.text(single, 0)}"
     yield _finding(
         kind,
-        f"{lead} on {metric}: {which} has {run.text(average, 0)}, {_gap(metric, numbers)} than "
-        f"{run.name(single)} with {run.text(single, 0)}{_ending(run, kind != 'average-ties')}",
+        f"{lead} on {metric}: {which} has {run.text(average, 0)}, "
+        f"{_gap(metric, numbers, than=than)}{_ending(run, kind != 'average-ties')}",
         [metric],
         [run.name(average), run.name(single)],
         {
@@ -301,32 +302,34 @@ def _flat(run: _Run, moved: set[str]) -> Iterator[Finding]:
         return
     for column in run.columns:
         metric = run.metric(column)
-        point, values = run.curves.point[rows, column], run.curves.values[:, rows, column]
-        point, values = point - point.mean(), values - values.mean(axis=1, keepdims=True)
-        # Both sides at once, so that the bands are two-sided.
-        both = np.concatenate([point, -point]), np.concatenate([values, -values], axis=1)
-        bands = simultaneous_margins(both[1], both[0], run.curves.alpha)[: len(rows)]
-        # What rounding leaves of a mean of equal numbers is no change.
-        slack = 1e-12 * np.abs(run.curves.point[rows, column]).max()
-        if metric in moved or (np.abs(point) > bands + slack).any():
+        deviations, bands = _about_the_mean(run, rows, column)
+        if metric in moved or (np.abs(deviations) > bands).any():
             continue
-        ends = sorted(run.value(row, column) for row in rows)
+        low, high = min(run.value(r, column) for r in rows), max(run.value(r, column) for r in rows)
         band = float(bands.max())
         yield _finding(
             "flat",
             f"{metric} does not change over the {len(rows)} checkpoints by more than its noise: "
-            f"it lies between {shown(metric, ends[0])} and {shown(metric, ends[-1])}, and "
+            f"it lies between {shown(metric, low)} and {shown(metric, high)}, and "
             f"{1 - run.curves.alpha:.0%} bands that hold at once reach {_size(metric, band)} to "
             "either side of the mean.",
             [metric],
             [run.name(row) for row in rows],
-            {
-                "lowest": ends[0],
-                "highest": ends[-1],
-                "band": band,
-                "n_checkpoints": float(len(rows)),
-            },
+            {"lowest": low, "highest": high, "band": band, "n_checkpoints": float(len(rows))},
         )
+
+
+def _about_the_mean(run: _Run, rows: list[int], column: int) -> tuple[Floats, Floats]:
+    """How far each of ``rows`` is from their mean, and how far it may be by chance."""
+    point, values = run.curves.point[rows, column], run.curves.values[:, rows, column]
+    # What rounding leaves of a mean of equal numbers is no change.
+    slack = 1e-12 * np.abs(point).max()
+    point, values = point - point.mean(), values - values.mean(axis=1, keepdims=True)
+    values[np.abs(values) < slack] = 0.0
+    # Both sides at once: the bands are two-sided.
+    sides = np.concatenate([values, -values], axis=1), np.concatenate([point, -point])
+    bands = simultaneous_margins(*sides, run.curves.alpha)[: len(rows)]
+    return point, bands + slack
 
 
 def _decay(run: _Run) -> Iterator[Finding]:
@@ -362,14 +365,16 @@ def _decay(run: _Run) -> Iterator[Finding]:
     )
 
 
-def _gap(metric: str, numbers: dict[str, float]) -> str:
-    """``0.040 better (95% interval 0.021 to 0.058)``, or worse, with the ends turned about."""
+def _gap(metric: str, numbers: dict[str, float], *, than: str = "") -> str:
+    """``0.040 better (95% interval 0.021 to 0.058) than X``, or worse, its ends turned."""
     difference, low, high = (numbers.get(key, 0.0) for key in ("difference", "low", "high"))
+    if difference == 0:
+        return f"the same{f' as {than}' if than else ''}"
     word = "better"
     if difference < 0:
         word, difference, low, high = "worse", -difference, -high, -low
     interval = _interval(metric, {"low": low, "high": high} if "low" in numbers else {})
-    return f"{_size(metric, difference)} {word}{interval}"
+    return f"{_size(metric, difference)} {word}{interval}{f' than {than}' if than else ''}"
 
 
 def _ending(run: _Run, real: bool) -> str:
