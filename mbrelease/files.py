@@ -135,6 +135,22 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json_text(value))
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add ``line`` at the end of ``path``, or leave ``path`` as it was; the caller holds a lock.
+
+    The file is written anew and renamed: what is added in place can be cut in half by a crash.
+
+    Raises:
+        UserError: the file cannot be read, the folder cannot be written or the disk is full.
+    """
+    try:
+        before = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise unreadable(path, error) from error
+    end = b"" if not before or before.endswith(b"\n") else b"\n"
+    write_bytes(path, before + end + line.encode() + b"\n")
+
+
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``path`` when the block ends well.
