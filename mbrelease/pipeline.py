@@ -37,7 +37,9 @@ from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import Policy
 from mbrelease.selection.averages import make_averages
-from mbrelease.selection.decision import Decision, read_decision, write_decision
+from mbrelease.selection.decision import Decision, write_decision
+from mbrelease.selection.ledger import reasons
+from mbrelease.selection.looks import REPORT_SPLIT, freeze, record_look
 from mbrelease.selection.policy import decide
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def release_variant(
     variant: str,
     *,
     destination: Destination | None = None,
+    reason: str | None = None,
     device: Device = "auto",
     progress: Progress = SILENT,
     on_step: Callable[[Step], None] = lambda step: None,
@@ -98,18 +101,19 @@ def release_variant(
         project: The registry and the folders beside it.
         variant: A variant's name or alias.
         destination: Where to push; ``None`` stops before.
+        reason: Why the policy is changed after a look at test, or test is looked at again.
         device: Where checkpoints are measured.
         progress: Told how far long work is.
         on_step: Told of each step when it ends.
 
     Raises:
         CheckFailed: no candidate passes, a check of the release fails, or the push is refused.
-        UserError: an input is missing or wrong.
+        UserError: an input is missing or wrong, or a reason.
     """
     variant = project.resolve_name(variant)
     waiting = f"waiting for another release of {variant} to end"
     with locked(project.root / STATE / f"{variant}.lock", lambda: progress.note(waiting)):
-        run = _Run(project, variant, choose_backend(device), progress)
+        run = _Run(project, variant, choose_backend(device), reason, progress)
         return _release(run, destination, on_step)
 
 
@@ -129,7 +133,8 @@ def _release(
         done(run.average())
         step, decision = run.select()
         done(step)
-        done(run.report(decision))
+        step, decision = run.report(decision)
+        done(step)
     source = run.source(decision)
     done(run.assemble(source))
     done(run.verify())
@@ -148,11 +153,16 @@ class _Run:
     project: Project
     variant: str
     backend: Backend
+    reason: str | None
     progress: Progress
 
     def evaluate(self) -> Step:
-        """See that every input is there; measure reference and checkpoints on dev."""
+        """See that every input is there, freeze the policy, and measure on dev.
+
+        Reference and checkpoints; averages have a step of their own.
+        """
         self._check_inputs()
+        freeze(self.project, self.variant, reason=self.reason)
         checkpoints = [self._reference(), *run_checkpoints(self.project, self.variant)]
         return self._measured("evaluate", self._jobs(checkpoints, "dev"))
 
@@ -167,7 +177,8 @@ class _Run:
         """Decide by the policy; stop where nothing passes."""
         path = self.project.decision(self.variant)
         decision = decide(self.project, self.variant)
-        changed = not path.exists() or read_decision(path) != decision
+        # What an older mbrelease wrote is another decision too.
+        changed = not path.exists() or read_json(path) != decision.model_dump(mode="json")
         if changed:
             write_decision(path, decision)
         if decision.chosen is None:
@@ -177,10 +188,23 @@ class _Run:
             )
         return Step("select", changed, f"chose {decision.chosen}"), decision
 
-    def report(self, decision: Decision) -> Step:
-        """Measure the chosen candidate and the reference, and nothing else, on test."""
-        checkpoints = [self._reference(), self.source(decision)]
-        return self._measured("report", self._jobs(checkpoints, "test"))
+    def report(self, decision: Decision) -> tuple[Step, Decision]:
+        """Measure the chosen candidate and the reference, and nothing else, on test.
+
+        The look is in the ledger before; the decision then has the reason for it, if there is one.
+        """
+        reference = self._reference()
+        jobs = self._jobs([reference, self.source(decision)], REPORT_SPLIT)
+        if not jobs:
+            return Step("report", False, f"no task has {REPORT_SPLIT} data"), decision
+        tasks = {job.task.name for job in jobs}
+        looked = record_look(self.project, decision, reference, tasks, reason=self.reason)
+        given = reasons(self.project, self.variant)
+        if given != decision.reasons_for_second_looks:
+            decision = decision.model_copy(update={"reasons_for_second_looks": given})
+            write_decision(self.project.decision(self.variant), decision)
+        measured = self._measured("report", jobs)
+        return Step("report", looked or measured.changed, measured.summary), decision
 
     def source(self, decision: Decision | None) -> Checkpoint:
         """The checkpoint that is released."""

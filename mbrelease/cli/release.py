@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 @click.option("--to", "repo_id", metavar="ORG/NAME", help="Where to push.  [default: its 'repo']")
 @click.option("--tag", help="Tag the published commit.")
 @click.option(
+    "--reason",
+    metavar="TEXT",
+    help="Why the policy is changed after a look at the test split, or the split looked at again;"
+    " the card prints it.",
+)
+@click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
 @json_option
@@ -30,6 +36,7 @@ def command(
     do_push: bool,
     repo_id: str | None,
     tag: str | None,
+    reason: str | None,
     device: Any,
     as_json: bool,
     registry_path: Path | None,
@@ -51,6 +58,7 @@ def command(
             project,
             variant,
             destination=destination,
+            reason=reason,
             device=device,
             progress=bar,
             on_step=lambda step: bar.note(step_line(step)),
