@@ -42,6 +42,7 @@ from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import UserError
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import REPO_ID, CardText, Variant
+from mbrelease.selection.ledger import ledger_path, read_ledger
 
 _SHOWN_KEY_DIGITS = 16
 _USUAL_MAX_LENGTH = 512
@@ -95,6 +96,20 @@ class Stated:
 
 
 @dataclass(frozen=True)
+class Looks:
+    """How often the test split was looked at, as the ledger has it."""
+
+    count: int = 0
+    reasons: tuple[str, ...] = ()
+    """For looking again, or for a policy that changed after a look; in the maintainer's words."""
+
+    @property
+    def times(self) -> str:
+        """``once``, ``twice``, ``3 times``."""
+        return {1: "once", 2: "twice"}.get(self.count, f"{self.count} times")
+
+
+@dataclass(frozen=True)
 class Source:
     """Where numbers of the card are written down."""
 
@@ -116,6 +131,7 @@ class CardContext:
     usage: Usage
     training: Training
     choice: Choice | None
+    looks: Looks
     stated: Stated | None
     evaluation: Evaluation | None
     task_notes: tuple[str, ...]
@@ -133,7 +149,8 @@ def variant_context(project: Project, name: str) -> CardContext:
     """All that registry, decision and evidence say of a variant (or an alias).
 
     Raises:
-        UserError: no such variant, a decision is missing, or a file is malformed.
+        UserError: no such variant, a decision is missing, a file is malformed, or the ledger was
+            changed by another hand.
         CheckFailed: no candidate was chosen.
     """
     variant = project.resolve_name(name)
@@ -159,6 +176,7 @@ def variant_context(project: Project, name: str) -> CardContext:
     relative = project.decision(variant).relative_to(project.root).as_posix()
     return replace(
         context,
+        looks=_looks(project, variant),
         related=tuple(_related(project, related) for related in entry.card.related),
         source=Source(
             __version__,
@@ -220,6 +238,7 @@ def _context(
         usage=_usage(measured, training, evaluation),
         training=training,
         choice=choice,
+        looks=Looks(),
         stated=_stated(entry) if choice is None else None,
         evaluation=evaluation,
         task_notes=task_notes(evaluation) if evaluation else (),
@@ -272,6 +291,11 @@ def _model(
         average=weights.average,
         members=members_text([(member.name, member.weight) for member in members]),
     )
+
+
+def _looks(project: Project, variant: str) -> Looks:
+    ledger = read_ledger(ledger_path(project, variant))
+    return Looks(len(ledger.looks), tuple(ledger.reasons))
 
 
 def _stated(entry: Variant) -> Stated | None:
