@@ -75,6 +75,25 @@ def set_value(path: Path, variant: str, key: str, value: Any) -> Edit:
     return _edit(path, change)
 
 
+def add_to_list(path: Path, variant: str, key: str, values: Sequence[str]) -> Edit:
+    """Add what a list of a variant, such as ``candidates.averages``, lacks of ``values``.
+
+    They go to its end; what is in it stays as it is written.
+
+    Raises:
+        UserError: there is no such variant, the place cannot be edited, or the registry would
+            become (or is) invalid.
+    """
+
+    def change(document: Document) -> Document:
+        place = ["variants", _variant_name(document, variant), *key.split(".")]
+        for value in values:
+            document = _append(document, place, value)
+        return document
+
+    return _edit(path, change)
+
+
 def parse_value(text: str) -> Any:
     """A value given on the command line, read as YAML.
 
@@ -160,6 +179,28 @@ def _set(document: Document, path: Sequence[str | int], value: Any) -> Document:
         return document
     text = _insert(document, place, value) if node is None else _replace(document, place, value)
     return _checked(document, text, place, value)
+
+
+def _append(document: Document, path: Sequence[str | int], value: str) -> Document:
+    """The document with ``value`` at the end of the list at ``path``, unless it is in it."""
+    node, text = document.at(path), document.text
+    if node is None or not isinstance(node.children, list) or not node.children:
+        return _set(document, path, [value])
+    if value in node.value:
+        return document
+    for depth in range(1, len(path) + 1):
+        above = document.at(path[:depth])
+        if above is not None and above.shared:
+            raise _unsafe(document, path, "an alias stands on the way to it", path[:depth])
+    last = node.children[-1]
+    if node.flow:
+        text = f"{text[: last.end]}, {flow_text(value)}{text[last.end :]}"
+    else:
+        newline = "\r\n" if "\r\n" in text else "\n"
+        end = _end_of_line(text, last.end)
+        item = f"{' ' * (node.column - 1)}- {flow_text(value)}"
+        text = text[:end] + newline + item + text[end:]
+    return _checked(document, text, path, [*node.value, value])
 
 
 def _replace(document: Document, path: Sequence[str | int], value: Any) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mbrelease.errors import UserError
 from mbrelease.registry.document import parse_document
-from mbrelease.registry.edit import add_variant, parse_value, set_value
+from mbrelease.registry.edit import add_to_list, add_variant, parse_value, set_value
 from mbrelease.registry.load import load_project
 
 TEXT = """\
@@ -299,3 +299,79 @@ def test_any_text_comes_back_and_the_rest_stays(tmp_path_factory, variant, card)
     comments = [line for line in TEXT.splitlines() if line.strip().startswith("#")]
     assert [ln for ln in path.read_text().splitlines() if ln.strip().startswith("#")] == comments
     assert parse_document(path.read_bytes(), path).value["aliases"] == {"old": "base"}
+
+
+# What is said of averages, before and after "uniform" and "last:2" were added.
+LISTS = [
+    ("repo: a/b", 'repo: a/b\n    candidates:\n      averages: [uniform, "last:2"]'),
+    (
+        "candidates: {checkpoints: all}",
+        'candidates: {checkpoints: all, averages: [uniform, "last:2"]}',
+    ),
+    (
+        "candidates:\n      averages: []  # none",
+        'candidates:\n      averages: [uniform, "last:2"]  # none',
+    ),
+    (
+        "candidates: {averages: [last:2, ema:0.9,]}",
+        "candidates: {averages: [last:2, ema:0.9, uniform,]}",
+    ),
+    (
+        """candidates:
+      averages:   # ours
+        - best:3+last   # as the paper
+        # and this
+        - 'wma'   # why not
+      checkpoints: all""",
+        """candidates:
+      averages:   # ours
+        - best:3+last   # as the paper
+        # and this
+        - 'wma'   # why not
+        - uniform
+        - "last:2"
+      checkpoints: all""",
+    ),
+    (
+        "candidates:\n      averages:\n      - last:2",
+        "candidates:\n      averages:\n      - last:2\n      - uniform",
+    ),
+    (
+        """candidates:
+      averages: [  # ours
+        wma,  # why not
+        last:3  # LAWA
+      ]""",
+        """candidates:
+      averages: [  # ours
+        wma,  # why not
+        last:3, uniform, "last:2"  # LAWA
+      ]""",
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), LISTS)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["", "\n    # the end\n\n# aliases\naliases: {old: owl}\n"])
+def test_a_list_grows_at_its_end_and_keeps_its_comments(tmp_path, before, after, newline, end):
+    path = tmp_path / "registry.yaml"
+    head = "version: 1\nfamily: Owls\nvariants:\n  owl:   # one\n    "
+    path.write_bytes((head + before + end).replace("\n", newline).encode())
+    edit = add_to_list(path, "owl", "candidates.averages", ["uniform", "last:2"])
+    assert path.read_bytes().decode() == (head + after + end).replace("\n", newline)
+    assert edit.changed
+    assert {"uniform", "last:2"} <= set(edit.project.variant("owl").candidates.averages)
+    assert not add_to_list(path, "owl", "candidates.averages", ["uniform"]).changed
+
+
+def test_a_list_that_is_an_alias_is_not_added_to(tmp_path):
+    path = tmp_path / "registry.yaml"
+    text = (
+        "version: 1\nfamily: Owls\nvariants:\n  a: {candidates: {averages: &them [wma]}}\n"
+        "  b: {candidates: {averages: *them}}\n"
+    )
+    path.write_text(text)
+    with pytest.raises(UserError, match="cannot set candidates.averages safely"):
+        add_to_list(path, "b", "candidates.averages", ["uniform"])
+    assert path.read_text() == text
