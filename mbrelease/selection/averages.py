@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mbrelease.averaging.average import average_checkpoints, find_average
-from mbrelease.averaging.recipes import RecipeInput, parse_recipe
+from mbrelease.averaging.recipes import Recipe, RecipeInput, parse_recipe
 from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.candidates import run_checkpoints
@@ -88,17 +89,26 @@ def build_average(
     """
     recipe = parse_recipe(recipe_text)
     folder = average_folder(project, variant, recipe.text)
-    primary = project.policy(variant).primary
     if recipe.searches:
-        return greedy_average(
+        average, is_new = greedy_average(
             project,
             run_checkpoints(project, variant),
-            primary,
+            project.policy(variant).primary,
             folder,
             tasks=project.suite(variant),
             backend=backend,
             progress=progress,
         )
+    else:
+        average, is_new = _mean(project, variant, recipe, folder, progress)
+    if is_new:
+        progress.note(f"built {recipe.text}")
+    return average, is_new
+
+
+def _mean(
+    project: Project, variant: str, recipe: Recipe, folder: Path, progress: Progress
+) -> tuple[Checkpoint, bool]:
     members = average_members(project, variant, recipe.text)
     if average := find_average(members, folder, recipe=recipe.text):
         return average, False
@@ -106,7 +116,7 @@ def build_average(
         members,
         folder,
         recipe=recipe.text,
-        ranked_by=primary if recipe.needs_scores else None,
+        ranked_by=project.policy(variant).primary if recipe.needs_scores else None,
         progress=progress,
     )
     return average, True

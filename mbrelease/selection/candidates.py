@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -66,13 +65,16 @@ def average_members(project: Project, variant: str, recipe_text: str) -> Members
     recipe = parse_recipe(recipe_text)
     checkpoints = run_checkpoints(project, variant)
     if recipe.searches:
-        return _found_members(project, variant, recipe_text, checkpoints)
+        found = search_members(project, variant, recipe_text)
+        if found is None:
+            raise _not_built(project, variant, recipe_text)
+        return found
     scores: list[float | None] = [None] * len(checkpoints)
     if recipe.needs_scores:
         primary = project.policy(variant).primary
         sign = -1 if lower_is_better(primary) else 1
-        found = read_values(project, variant, checkpoints, primary)
-        scores = [None if value is None else sign * value for value in found]
+        values = read_values(project, variant, checkpoints, primary)
+        scores = [None if value is None else sign * value for value in values]
     inputs = [
         RecipeInput(checkpoint.name, checkpoint.step, score)
         for checkpoint, score in zip(checkpoints, scores, strict=True)
@@ -80,16 +82,16 @@ def average_members(project: Project, variant: str, recipe_text: str) -> Members
     return list(zip(checkpoints, recipe.weights(inputs), strict=True))
 
 
-def _found_members(
-    project: Project, variant: str, recipe: str, checkpoints: Sequence[Checkpoint]
-) -> Members:
+def search_members(project: Project, variant: str, recipe: str) -> Members | None:
+    """As ``average_members`` of a recipe that searches.
+
+    ``None`` if its search has not been made, or not among what the evidence says now.
+    """
     primary, tasks = project.policy(variant).primary, project.suite(variant)
+    checkpoints = run_checkpoints(project, variant)
     values = [values_in_evidence(project, one, primary, tasks) for one in checkpoints]
     folder = average_folder(project, variant, recipe)
-    members = searched_members(folder, checkpoints, primary, values)
-    if members is None:
-        raise _not_built(project, variant, recipe)
-    return members
+    return searched_members(folder, checkpoints, primary, values)
 
 
 def _not_built(project: Project, variant: str, recipe: str) -> UserError:
