@@ -51,8 +51,8 @@ def command(
     """Bring in what other harnesses found, as reported results with their source.
 
     FILES are of mteb, the Trainer, lm-eval, sentence-transformers, or a plain CSV. Reported results
-    are kept apart from measured ones and never choose a candidate. Importing a file again changes
-    nothing.
+    are kept apart from measured ones and are never compared with them. Importing a file again
+    changes nothing.
     """
     from mbrelease.evaluation.importers.collect import Request, collect
     from mbrelease.evaluation.reported import plan_reported, write_reported

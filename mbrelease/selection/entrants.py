@@ -182,7 +182,8 @@ def _not_measured(
         )
         if record is None and one is not source
     ]
-    also = f" (nor for {len(others)} others)" if others else ""
+    count = len(others)
+    also = f" (nor for {count} {'other' if count == 1 else 'others'})" if others else ""
     return UserError(
         f"no evidence of {', '.join(missing)} for {source.name}{also}",
         mend=f"mbrelease eval {target} --suite {suite}{options}",

@@ -3,109 +3,14 @@
 import json
 import shutil
 from fractions import Fraction
-from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
-from safetensors.numpy import save_file
+from owl_project import Owls
 
-from mbrelease.averaging.average import average_checkpoints
-from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.cli.main import main
 from mbrelease.errors import UserError
-from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, write_record
-from mbrelease.evaluation.jobs import task_sha256
-from mbrelease.registry.load import load_project
-from mbrelease.selection.candidates import average_folder, average_members
 from mbrelease.selection.decision import read_decision, write_decision
 from mbrelease.selection.policy import decide
-
-REGISTRY = """\
-version: 1
-family: Owls
-suites:
-  owls:
-    - {name: mlm, type: mlm, data: {dev: dev.jsonl}}
-    - {name: find, type: retrieval, data: {dev: dev.jsonl}, metrics: [recall@1]}
-policies:
-  owls:
-    primary: find/recall@1
-    guardrails: [{metric: mlm/loss, margin: 0.25}]
-    reference: base
-    tie_break: earliest
-variants:
-  base: {weights: base}
-  owl: {run: run, suite: owls, policy: owls, candidates: {averages: []}}
-"""
-SIZES = {"vocab_size": 8, "hidden_size": 4, "intermediate_size": 6, "num_hidden_layers": 1}
-
-
-class Owls:
-    """A project whose measurements a test types in: loss and recall of each checkpoint."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        (root / "registry.yaml").write_text(REGISTRY)
-        self.checkpoint("base", 0)
-
-    def checkpoint(self, folder: str, seed: int) -> None:
-        path = self.root / folder
-        path.mkdir(parents=True)
-        (path / "config.json").write_text(json.dumps({"model_type": "modernbert", **SIZES}))
-        (path / "tokenizer.json").write_text("{}")
-        (path / "tokenizer_config.json").write_text("{}")
-        values = np.full(4, seed, dtype=np.float32)
-        save_file({"w": values}, path / "model.safetensors", metadata={"format": "pt"})
-
-    def measure(self, folder: str, loss: float, recall: float, **provenance) -> None:
-        checkpoint = open_checkpoint(self.root / folder)
-        tasks = {task.name: task for task in self.project.registry.suites["owls"]}
-        for task, metrics in (("mlm", {"loss": loss}), ("find", {"recall_at_1": recall})):
-            known = {
-                "weights_sha256": checkpoint.weights_sha256,
-                "tokenizer_sha256": checkpoint.tokenizer_sha256,
-                "config_sha256": checkpoint.config.sha256,
-                "data_sha256": "d" * 64,
-                "task_sha256": task_sha256(tasks[task]),
-                "attn": "sdpa",
-                "dtype": "float32",
-                "device": "cpu",
-                "code_version": 1,
-            }
-            [(name, value)] = metrics.items()
-            record = EvidenceRecord(
-                task_name=task,
-                split="dev",
-                main_score=value,
-                metrics=metrics,
-                n_examples=100,
-                ci95={name: (value - 0.05, value + 0.05)},
-                experiments=(),
-                counts={},
-                provenance=Provenance(**(known | provenance)),
-                languages=("en",),
-                evaluation_time_seconds=1.0,
-            )
-            write_record(self.root / "evidence", record, pa.table({"id": ["x"]}))
-
-    def run(self, *values: tuple[float, float]) -> None:
-        for number, (loss, recall) in enumerate(values, start=1):
-            folder = f"run/checkpoint-{number}0"
-            self.checkpoint(folder, number)
-            self.measure(folder, loss, recall)
-
-    def edit(self, old: str, new: str) -> None:
-        text = (self.root / "registry.yaml").read_text()
-        assert old in text
-        (self.root / "registry.yaml").write_text(text.replace(old, new))
-
-    @property
-    def project(self):
-        return load_project(self.root / "registry.yaml")
-
-    def decide(self):
-        return decide(self.project, "owl")
 
 
 @pytest.fixture
@@ -120,7 +25,8 @@ def test_the_best_primary_metric_wins(owls):
     decision = owls.decide()
     assert decision.chosen == "checkpoint-20"
     assert "checkpoint-20 has the highest find/recall@1 (0.500)" in decision.reasons[0]
-    assert any("The last checkpoint, checkpoint-30, has 0.400" in r for r in decision.reasons)
+    [found] = [one for one in decision.findings if one.kind == "last-not-best"]
+    assert found.sentence.startswith("The last checkpoint, checkpoint-30, is not the best")
     assert decision.chosen_candidate.value("mlm/loss") == 1.8
 
 
@@ -129,15 +35,17 @@ def test_a_guardrail_stops_a_better_candidate(owls):
     decision = owls.decide()
     assert decision.chosen == "checkpoint-10"
     [stopped] = decision.candidates[1].guardrails
-    assert (stopped.change, stopped.passed) == (pytest.approx(-0.5), False)
-    assert "Stopped by a guardrail: checkpoint-20." in decision.reasons
+    assert (stopped.change, stopped.state) == (pytest.approx(-0.5), "fail")
+    assert "Stopped by the guardrail on mlm/loss: checkpoint-20." in decision.reasons
 
 
 @pytest.mark.parametrize(("margin", "loss"), [("0.25", 2.25), ("0.02", 2.02), ("0.1", 2.1)])
-def test_exactly_on_the_margin_passes(owls, margin, loss):
+def test_exactly_on_the_margin_is_not_shown_to_be_within_it(owls, margin, loss):
     owls.edit("margin: 0.25", f"margin: {margin}")
-    owls.run((loss, 0.9), (loss + 1e-6, 0.95))
-    assert owls.decide().chosen == "checkpoint-10"
+    owls.run((loss - 1e-6, 0.9), (loss, 0.95))
+    decision = owls.decide()
+    assert decision.chosen == "checkpoint-10"
+    assert not decision.candidates[1].eligible
 
 
 def test_a_loss_as_primary_is_better_when_lower(owls):
@@ -155,12 +63,14 @@ def test_ties_are_broken_by_the_policy(owls, rule, chosen):
     owls.run((1.9, 0.5), (1.9, 0.5))
     owls.edit("averages: []", 'averages: ["last:2"]')
     owls.edit("tie_break: earliest", f"tie_break: {rule}")
-    build(owls, "last:2", loss=1.9, recall=0.5)
+    owls.average("last:2", loss=1.9, recall=0.5)
     decision = owls.decide()
     assert decision.chosen == chosen
     others = [c.name for c in decision.candidates if c.name != chosen]
     assert decision.reasons[1] == (
-        f"{' and '.join(others)} have exactly the same; the policy's tie-break, {rule}, decided."
+        f"{' and '.join(others)} cannot be told from {chosen} and from the best on find/recall@1: "
+        "the differences are within what 400 examples show by chance. "
+        f"The policy's tie-break, {rule}, decided."
     )
 
 
@@ -169,33 +79,25 @@ def test_without_a_tie_there_is_no_word_of_one(owls):
     assert not any("tie-break" in reason for reason in owls.decide().reasons)
 
 
-def build(owls, recipe, loss, recall):
-    members = average_members(owls.project, "owl", recipe)
-    folder = average_folder(owls.project, "owl", recipe)
-    average_checkpoints(members, folder, recipe=recipe)
-    owls.measure(folder.relative_to(owls.root).as_posix(), loss, recall)
-    return members
-
-
 def test_an_average_is_a_candidate_like_any_other(owls):
     owls.run((1.9, 0.4), (1.8, 0.2), (1.8, 0.5), (1.8, 0.3))
     owls.edit("averages: []", 'averages: ["best:2+last"]')
-    members = build(owls, "best:2+last", loss=1.8, recall=0.6)
+    members = owls.average("best:2+last", loss=1.8, recall=0.6)
     third = Fraction(1, 3)
     assert [weight for _, weight in members] == [third, 0, third, third]
     decision = owls.decide()
     chosen = decision.chosen_candidate
     assert (chosen.kind, chosen.recipe) == ("average", "best:2+last")
     assert list(chosen.members) == ["checkpoint-10", "checkpoint-30", "checkpoint-40"]
-    assert any(
-        "the best single checkpoint, checkpoint-30, has 0.500" in r for r in decision.reasons
-    )
+    assert "'best' is by find/recall@1, on the very split that chose" in decision.reasons[-1]
+    [found] = [one for one in decision.findings if one.kind == "average-beats"]
+    assert found.candidates == ["best:2+last", "checkpoint-30"]
 
 
 def test_an_average_of_other_members_than_the_evidence_says_now_is_refused(owls):
     owls.run((1.9, 0.4), (1.8, 0.2), (1.8, 0.1))
     owls.edit("averages: []", 'averages: ["best:1+last"]')
-    build(owls, "best:1+last", loss=1.8, recall=0.6)
+    owls.average("best:1+last", loss=1.8, recall=0.6)
     owls.measure("run/checkpoint-20", 1.8, 0.9)
     with pytest.raises(UserError, match=r"not from these checkpoints\n.*--score-by find/recall@1"):
         owls.decide()
@@ -205,14 +107,20 @@ def test_nothing_passes_and_the_reference_stays(owls):
     owls.run((2.5, 0.9), (2.6, 0.8))
     decision = owls.decide()
     assert decision.chosen is None
-    assert decision.reasons == ["None of the 2 candidates passes every guardrail: keep base."]
+    assert decision.reasons == [
+        "None of the 2 candidates passes every guardrail: keep base.",
+        "Stopped by the guardrail on mlm/loss: checkpoint-10 and checkpoint-20.",
+    ]
 
 
 def test_no_better_than_the_reference_is_not_chosen(owls):
     owls.run((1.9, 0.25), (1.9, 0.1))
     decision = owls.decide()
     assert decision.chosen is None
-    assert "No candidate that passes the guardrails is better than base" in decision.reasons[0]
+    assert decision.reasons[0] == (
+        "None of the 2 candidates that pass the guardrails is better than base "
+        "(find/recall@1 0.250): keep base."
+    )
 
 
 def test_missing_evidence_is_named_with_the_command_that_makes_it(owls):
@@ -266,7 +174,7 @@ def test_a_decision_is_read_as_written_and_made_again_alike(owls, tmp_path):
 
 
 def test_a_malformed_decision_is_named(tmp_path):
-    (tmp_path / "owl.json").write_text('{"variant": 1}')
+    (tmp_path / "owl.json").write_text('{"version": 2, "variant": 1}')
     with pytest.raises(UserError, match=r"owl\.json: malformed decision"):
         read_decision(tmp_path / "owl.json")
 
@@ -278,7 +186,7 @@ def test_the_command_prints_a_table_and_writes_the_decision(owls, capsys, monkey
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines[:8])) <= 80
     row = next(line for line in lines if "checkpoint-10" in line)
-    assert row.split() == ["→", "checkpoint-10", "0.300", "1.9000", "✓"]
+    assert row.split() == ["→", "checkpoint-10", "0.300", "1.9000", "✓", "1.00"]
     assert read_decision(owls.root / "decisions" / "owl.json").chosen == "checkpoint-10"
     assert main(["select", "owl", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["chosen"] == "checkpoint-10"
