@@ -47,7 +47,7 @@ def made(saved_by_5x: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("owls")
     (root / "registry.yaml").write_text(REGISTRY)
     rows = [
-        {"id": f"{n}", "title": WORDS[n % 9], "text": " ".join(WORDS[n % 9 :])} for n in range(12)
+        {"id": f"{n}", "title": WORDS[n % 9], "text": " ".join(WORDS[n % 9 :])} for n in range(40)
     ]
     (root / "dev.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     shutil.copytree(saved_by_5x, root / "base")
