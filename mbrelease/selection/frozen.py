@@ -58,7 +58,7 @@ def frozen_policy(project: Project, variant: str) -> Frozen:
 
     Settings at their default are left out, so that a new one does not change the hash of what was
     frozen before there was one. The order of guardrails, checkpoints and averages does not count,
-    nor do the names of the policy and of aliases.
+    nor does the policy's own name.
 
     Raises:
         UserError: no such variant, or it names no policy or no suite.
@@ -67,17 +67,17 @@ def frozen_policy(project: Project, variant: str) -> Frozen:
     tasks = policy_tasks(project, variant, policy)
     return Frozen(
         rule=RULE_VERSION,
-        policy=_plain(policy, project.resolve_name(policy.reference)),
+        policy=_plain(policy),
         candidates=_sorted(project.variant(variant).candidates),
         tasks={task.name: task_sha256(task) for task in tasks},
     )
 
 
-def _plain(policy: Policy, reference: str) -> dict[str, Any]:
+def _plain(policy: Policy) -> dict[str, Any]:
     plain = policy.model_dump(mode="json", exclude_defaults=True)
     guardrails = sorted((guardrail.metric, guardrail.margin) for guardrail in policy.guardrails)
     listed = [{"metric": metric, "margin": margin} for metric, margin in guardrails]
-    return {**plain, "reference": reference, "guardrails": listed}
+    return {**plain, "guardrails": listed}
 
 
 def _sorted(candidates: Candidates) -> FrozenCandidates:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from mbrelease.hub.rehearsal.server import running
 from mbrelease.pipeline import STEPS, Destination, release_variant
 from mbrelease.registry.load import load_project
 from mbrelease.selection.decision import read_decision
+from mbrelease.selection.ledger import Look, ledger_path, read_ledger
 
 TOKEN = "hf_" + "Rehearsal" * 4
 SENTENCE = "the other owl found a mouse in the old barn while it rained all over there"
@@ -125,6 +127,73 @@ def test_test_data_are_read_for_the_chosen_and_the_reference_alone(owls):
     }
     base = open_checkpoint(owls / "base" / "checkpoint-1").weights_sha256
     assert measured == {base[:16], done.decision.chosen_candidate.weights_sha256[:16]}
+
+
+def ledger(root: Path):
+    return read_ledger(ledger_path(load_project(root / "registry.yaml"), "owl"))
+
+
+def change_policy(root: Path) -> None:
+    text = (root / "registry.yaml").read_text()
+    (root / "registry.yaml").write_text(text.replace("margin: 1.0", "margin: 0.9"))
+
+
+def test_a_policy_that_changes_after_the_look_at_test_needs_a_reason_that_the_card_prints(
+    owls, capsys
+):
+    first = release(owls)
+    assert "The test split was looked at once." in (first.folder / "README.md").read_text()
+    change_policy(owls)
+    assert main(["release", "owl"]) == 2
+    error = capsys.readouterr().err
+    assert "policy of 'owl' (guardrails) changed after the test split was looked at" in error
+    assert '--reason "…"' in error
+    again = ["release", "owl", "--reason", "a *narrower* margin was agreed on"]
+    assert main(again) == 0
+    reason = "a \\*narrower\\* margin was agreed on"
+    card = (owls / "releases" / "owl" / "README.md").read_text()
+    assert "The test split was looked at twice." in card and f"\n- {reason}\n" in card
+    decision = read_decision(owls / "decisions" / "owl.json")
+    assert decision.reasons_for_second_looks == ["a *narrower* margin was agreed on"]
+    assert [line.event.kind for line in ledger(owls).lines] == ["freeze", "look"] * 2
+    assert changed(release(owls)) == []
+    assert changed(release(owls, reason="not asked for")) == []
+
+
+def test_another_winner_after_the_look_at_test_needs_a_reason(owls):
+    first = release(owls).decision.chosen_candidate
+    shutil.rmtree(owls / first.path)
+    before = [line.event.kind for line in ledger(owls).lines]
+    with pytest.raises(UserError, match=f"was looked at for {re.escape(first.name)} against base"):
+        release(owls)
+    assert [line.event.kind for line in ledger(owls).lines] == before
+    tested = [p for p in (owls / "evidence").glob("*/mlm.json") if '"test": [' in p.read_text()]
+    assert len(tested) == 2  # the base and the first winner
+    done = release(owls, reason="the disk with the first one broke")
+    assert done.decision.chosen != first.name
+    assert done.decision.reasons_for_second_looks == ["the disk with the first one broke"]
+    assert changed(release(owls)) == []
+
+
+def test_a_look_is_written_down_before_anything_is_measured(owls):
+    def spoil(step):
+        if step.name == "select":
+            (owls / "test.jsonl").write_text('{"id": "a"}\n')
+
+    with pytest.raises(UserError):
+        release(owls, on_step=spoil)
+    decision = read_decision(owls / "decisions" / "owl.json")
+    [_, line] = ledger(owls).lines
+    assert isinstance(line.event, Look)
+    assert line.event.weights_sha256 == decision.chosen_candidate.weights_sha256
+    assert line.event.tasks == ["find", "mlm"]
+
+
+def test_test_evidence_made_by_hand_before_the_first_choice_is_told(owls, capsys):
+    assert main(["eval", "owl", "--split", "test"]) == 0
+    assert main(["release", "owl"]) == 2
+    assert "the policy of 'owl' is younger than test evidence" in capsys.readouterr().err
+    assert not (owls / "releases").exists()
 
 
 def test_a_changed_input_is_followed_downstream_and_no_further(owls):
