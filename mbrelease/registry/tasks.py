@@ -91,6 +91,9 @@ class Task(Entry):
     data: SplitFiles
     max_length: int = Field(default=512, ge=8)
     """Tokens kept of each text."""
+    cluster: str | None = None
+    """The field of an example by which some belong together, such as the document that several
+    queries are about. Intervals and tests draw whole clusters then."""
 
     def measures(self, split: str) -> bool:
         """Whether there is something to measure on ``split`` (dev or test)."""

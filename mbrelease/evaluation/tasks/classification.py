@@ -17,7 +17,7 @@ from mbrelease.errors import MissingExtra, UserError
 from mbrelease.evaluation.dataset import Dataset, count_empty
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.metrics import classification_metrics
-from mbrelease.evaluation.tasks.outcome import Outcome, outcome_of_seeds
+from mbrelease.evaluation.tasks.outcome import Outcome, Sample, outcome_of_seeds
 from mbrelease.evaluation.training.examples import encode_texts
 from mbrelease.evaluation.training.heads import Labels, Learner
 from mbrelease.evaluation.training.trainable import Start
@@ -41,6 +41,7 @@ def measure(
         CheckFailed: fine-tuning diverged.
         UserError: fewer than two labels to learn.
     """
+    sample = Sample.of(data[split], task.cluster)
     labels = {name: np.asarray(data[name].labels(task.label)) for name in ("train", split)}
     if len(np.unique(labels["train"])) < 2:
         raise UserError(f"{data['train'].path}: fewer than two labels in '{task.label}'")
@@ -73,8 +74,7 @@ def measure(
         "empty": count_empty(texts[split]),
         "unseen_label": int((~np.isin(labels[split], labels["train"])).sum()),
     }
-    ids = data[split].ids
-    return outcome_of_seeds(task.seeds, ids, columns, classification_metrics, counts, tuned)
+    return outcome_of_seeds(task.seeds, sample, columns, classification_metrics, counts, tuned)
 
 
 def macro_f1(labels: Labels, predictions: Labels) -> float:

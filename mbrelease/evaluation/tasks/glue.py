@@ -37,7 +37,7 @@ from mbrelease.errors import UserError
 from mbrelease.evaluation.dataset import Dataset
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.metrics import Columns, Floats, binary_metrics, correlation_metrics
-from mbrelease.evaluation.tasks.outcome import Outcome, outcome_of_seeds
+from mbrelease.evaluation.tasks.outcome import Outcome, Sample, outcome_of_seeds
 from mbrelease.evaluation.tasks.pair import accuracy, numbers, spearman
 from mbrelease.evaluation.training.examples import Examples, encode_pairs, encode_texts
 from mbrelease.evaluation.training.heads import Labels, Learner
@@ -75,6 +75,7 @@ def measure(
         CheckFailed: fine-tuning diverged.
         UserError: a label is none of GLUE's, as in its test splits.
     """
+    sample = Sample.of(data[split], task.cluster)
     train, asked = (_encode(task, data[name], encoder) for name in ("train", split))
     learner = Learner(
         _start(task, data, encoder, progress),
@@ -84,12 +85,11 @@ def measure(
         progress=progress,
     )
     counts = asked.counts
-    ids = data[split].ids
     if task.subset == "stsb":
         known, target = (similarities(data[name]) for name in ("train", split))
         score, tuned = learner.numbers(train.items, known, asked.items, spearman)
         columns: Columns = {"target": np.broadcast_to(target, score.shape), "score": score}
-        return outcome_of_seeds(task.seeds, ids, columns, correlation_metrics, counts, tuned)
+        return outcome_of_seeds(task.seeds, sample, columns, correlation_metrics, counts, tuned)
     given, label = (class_labels(data[name], task.subset) for name in ("train", split))
     chosen_by = matthews if task.subset == "cola" else accuracy
     prediction, tuned = learner.labels(train.items, given, asked.items, chosen_by)
@@ -99,7 +99,7 @@ def measure(
         values = binary_metrics(columns, weights, POSITIVE)
         return {name: values[name] for name in task.known_metrics}
 
-    return outcome_of_seeds(task.seeds, ids, columns, metrics, counts, tuned)
+    return outcome_of_seeds(task.seeds, sample, columns, metrics, counts, tuned)
 
 
 def class_labels(dataset: Dataset, subset: GlueSubset) -> Labels:

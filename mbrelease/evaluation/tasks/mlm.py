@@ -18,7 +18,7 @@ from mbrelease.errors import UserError
 from mbrelease.evaluation.dataset import Dataset, count_empty
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.metrics import mlm_metrics
-from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
+from mbrelease.evaluation.tasks.outcome import Outcome, Sample, point_and_interval
 from mbrelease.evaluation.tokenizer import Tokens
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.tasks import MlmTask
@@ -41,6 +41,7 @@ def measure(
         UserError: no token of any document was chosen.
     """
     dataset = data[split]
+    everyone = Sample.of(dataset, task.cluster)
     texts = dataset.texts(task.text)
     tokens = encoder.tokens(texts, task.max_length)
     chosen = [
@@ -55,15 +56,16 @@ def measure(
         [np.where(chosen[row], tokens[row].ids, -100) for row in kept],
         progress=progress,
     )
+    sample = everyone.only(kept)
     size = [masked_bytes(texts[row], tokens[row], chosen[row]) for row in kept]
     examples: dict[str, NDArray[np.generic]] = {
-        "id": np.asarray([dataset.ids[row] for row in kept]),
+        **sample.columns(),
         "nll_sum": np.asarray([score.nll_sum for score in scores]),
         "n_tokens": np.asarray([int(chosen[row].sum()) for row in kept]),
         "n_correct": np.asarray([score.n_correct for score in scores]),
         "n_bytes": np.asarray(size),
     }
-    metrics, ci95 = point_and_interval(lambda weights: mlm_metrics(examples, weights), len(kept))
+    metrics, ci95 = point_and_interval(lambda weights: mlm_metrics(examples, weights), sample)
     counts = {
         "truncated": sum(token.truncated for token in tokens),
         "empty": count_empty(texts),

@@ -24,7 +24,7 @@ from mbrelease.evaluation.metrics import (
     classification_metrics,
     correlation_metrics,
 )
-from mbrelease.evaluation.tasks.outcome import Outcome, outcome_of_seeds, point_and_interval
+from mbrelease.evaluation.tasks.outcome import Outcome, Sample, outcome_of_seeds, point_and_interval
 from mbrelease.evaluation.training.examples import Examples, encode_pairs
 from mbrelease.evaluation.training.heads import Labels, Learner
 from mbrelease.evaluation.training.trainable import Start
@@ -47,8 +47,9 @@ def measure(
         CheckFailed: fine-tuning diverged.
         UserError: a target is no number or no label, or all are the same.
     """
+    sample = Sample.of(data[split], task.cluster)
     if task.training is None:
-        return _cosine(task, data[split], encoder, progress)
+        return _cosine(task, data[split], sample, encoder, progress)
     learner = Learner(
         Start(encoder.checkpoint.path, encoder.checkpoint.name, encoder.backend),
         task.training,
@@ -59,8 +60,8 @@ def measure(
     )
     train, asked = (_encode(task, data[name], encoder) for name in ("train", split))
     if task.kind == "similarity":
-        return _learnt_similarity(task, data, split, learner, train, asked)
-    return _labels(task, data, split, learner, train, asked)
+        return _learnt_similarity(task, data, split, sample, learner, train, asked)
+    return _labels(task, data, split, sample, learner, train, asked)
 
 
 def numbers(dataset: Dataset, field: str) -> Floats:
@@ -110,7 +111,9 @@ def _encode(task: PairTask, dataset: Dataset, encoder: Encoder) -> Examples:
     return encode_pairs(encoder, first, second, task.max_length)
 
 
-def _cosine(task: PairTask, dataset: Dataset, encoder: Encoder, progress: Progress) -> Outcome:
+def _cosine(
+    task: PairTask, dataset: Dataset, sample: Sample, encoder: Encoder, progress: Progress
+) -> Outcome:
     target = numbers(dataset, task.target)
     vectors, truncated = [], 0
     for field in (task.first, task.second):
@@ -125,7 +128,7 @@ def _cosine(task: PairTask, dataset: Dataset, encoder: Encoder, progress: Progre
         vectors.append(exact / np.maximum(norms, 1e-12))
         truncated += cut
     examples = {
-        "id": np.asarray(dataset.ids),
+        **sample.columns(),
         "target": target,
         "score": (vectors[0] * vectors[1]).sum(axis=1),
     }
@@ -134,7 +137,7 @@ def _cosine(task: PairTask, dataset: Dataset, encoder: Encoder, progress: Progre
     n_empty = sum(not (first.strip() and second.strip()) for first, second in texts)
     counts = {"truncated": truncated, "empty": n_empty}
     metrics, ci95 = point_and_interval(
-        lambda weights: correlation_metrics(columns, weights), len(dataset)
+        lambda weights: correlation_metrics(columns, weights), sample
     )
     return Outcome(metrics, ci95, len(dataset), examples, counts)
 
@@ -143,6 +146,7 @@ def _learnt_similarity(
     task: PairTask,
     data: Mapping[str, Dataset],
     split: str,
+    sample: Sample,
     learner: Learner,
     train: Examples,
     asked: Examples,
@@ -150,15 +154,14 @@ def _learnt_similarity(
     known, target = (numbers(data[name], task.target) for name in ("train", split))
     score, tuned = learner.numbers(train.items, known, asked.items, spearman)
     columns = {"target": np.broadcast_to(target, score.shape), "score": score}
-    return outcome_of_seeds(
-        task.seeds, data[split].ids, columns, correlation_metrics, asked.counts, tuned
-    )
+    return outcome_of_seeds(task.seeds, sample, columns, correlation_metrics, asked.counts, tuned)
 
 
 def _labels(
     task: PairTask,
     data: Mapping[str, Dataset],
     split: str,
+    sample: Sample,
     learner: Learner,
     train: Examples,
     asked: Examples,
@@ -178,7 +181,7 @@ def _labels(
     }
     return outcome_of_seeds(
         task.seeds,
-        data[split].ids,
+        sample,
         columns,
         lambda columns, weights: label_metrics(columns, weights, task.positive),
         counts,

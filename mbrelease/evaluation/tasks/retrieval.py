@@ -20,7 +20,7 @@ from mbrelease.evaluation.maxsim import MaxSim
 from mbrelease.evaluation.metric_names import metric_key
 from mbrelease.evaluation.metrics import retrieval_metrics
 from mbrelease.evaluation.ranking import RankCounter, Rows, gold_ranks
-from mbrelease.evaluation.tasks.outcome import Outcome, point_and_interval
+from mbrelease.evaluation.tasks.outcome import Outcome, Sample, point_and_interval
 from mbrelease.evaluation.training.contrastive import Trained, train
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.tasks import RetrievalTask
@@ -71,12 +71,13 @@ def measure(
         UserError: a row lacks a text, a query has no gold document, or one that is not there; or
             there are too few pairs to train on.
     """
+    sample = Sample.of(data[split], task.cluster)
     questions = read_questions(task, data, split)
     trained = _train(task, data, encoder, progress)
     ranked = rank_gold(task, questions, trained.encoder if trained else encoder, progress)
-    examples = {"id": np.asarray(data[split].ids), **ranked.column}
+    examples = {**sample.columns(), **ranked.column}
     metrics, ci95 = point_and_interval(
-        lambda weights: retrieval_metrics(examples, weights, task.metrics), len(ranked.ranks)
+        lambda weights: retrieval_metrics(examples, weights, task.metrics), sample
     )
     documents = data["corpus"] if "corpus" in data else data[split]
     counts = {

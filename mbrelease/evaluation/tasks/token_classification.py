@@ -16,7 +16,7 @@ from mbrelease.errors import UserError
 from mbrelease.evaluation.dataset import Dataset
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.metrics import span_metrics
-from mbrelease.evaluation.tasks.outcome import Outcome, outcome_of_seeds
+from mbrelease.evaluation.tasks.outcome import Outcome, Sample, outcome_of_seeds
 from mbrelease.evaluation.training.examples import Ids, WordExamples, encode_words
 from mbrelease.evaluation.training.finetuning import Problem, fine_tune
 from mbrelease.evaluation.training.trainable import Answers, Head, Start
@@ -42,6 +42,7 @@ def measure(
         CheckFailed: fine-tuning diverged.
         UserError: words and tags do not go together, or there is no span to learn.
     """
+    sample = Sample.of(data[split], task.cluster)
     words, tags = read_tags(data["train"], task)
     asked_words, asked_tags = read_tags(data[split], task)
     train = encode_words(encoder, words, task.max_length)
@@ -72,7 +73,7 @@ def measure(
         "spans": len(spans),
         "unseen_label": sum(type_ not in types for _, _, type_ in spans),
     }
-    return outcome_of_seeds(task.seeds, data[split].ids, columns, span_metrics, counts, tuned)
+    return outcome_of_seeds(task.seeds, sample, columns, span_metrics, counts, tuned)
 
 
 def read_tags(
