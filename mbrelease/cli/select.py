@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mbrelease.cli.options import json_option, registry_option
-from mbrelease.cli.output import print_json, print_table, talk
-from mbrelease.errors import CheckFailed
+from mbrelease.cli.output import print_json, print_table, progress, talk
+from mbrelease.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
     from mbrelease.registry.project import Project
@@ -20,6 +20,16 @@ MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 
 @click.command("select")
 @click.argument("variant")
+@click.option(
+    "--search",
+    is_flag=True,
+    help="First propose averages, add them to the registry, build them and measure all on dev.",
+)
+@click.option(
+    "--reason",
+    metavar="TEXT",
+    help="Why the policy is changed after the test split was looked at; the card prints it.",
+)
 @click.option(
     "--plot",
     "plot_folder",
@@ -37,6 +47,8 @@ MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 def command(
     context: click.Context,
     variant: str,
+    search: bool,
+    reason: str | None,
     plot_folder: Path | None,
     replay: bool,
     as_json: bool,
@@ -49,15 +61,16 @@ def command(
     """
     from mbrelease.registry.load import load_project
     from mbrelease.selection.decision import read_decision, write_decision
-    from mbrelease.selection.policy import decide
 
+    if replay and search:
+        raise UserError("--replay decides nothing, so there is nothing to --search for")
     project = load_project(registry_path)
     path = project.decision(project.resolve_name(variant))
     if replay:
         decision = read_decision(path)
         _replay(project, path, decision)
     else:
-        decision = decide(project, variant)
+        decision = _decide(project, variant, search=search, reason=reason)
         write_decision(path, decision)
     if as_json:
         print_json(decision.model_dump(mode="json"))
@@ -71,6 +84,26 @@ def command(
             talk(f"written to {picture}")
     if decision.chosen is None and not replay:
         context.exit(1)
+
+
+def _decide(project: Project, variant: str, *, search: bool, reason: str | None) -> Decision:
+    from mbrelease.selection.looks import freeze
+    from mbrelease.selection.policy import decide
+
+    if search:
+        project = _search(project, variant)
+    freeze(project, variant, reason=reason)
+    return decide(project, variant)
+
+
+def _search(project: Project, variant: str) -> Project:
+    from mbrelease.evaluation.backend import choose_backend
+    from mbrelease.registry.load import load_project
+    from mbrelease.selection.propose import search
+
+    with progress() as bar:
+        search(project, variant, backend=choose_backend("auto"), progress=bar)
+    return load_project(project.registry_path)
 
 
 def _replay(project: Project, path: Path, decision: Decision) -> None:

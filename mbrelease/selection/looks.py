@@ -13,7 +13,7 @@ from pathlib import Path
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.discover import step_folders
 from mbrelease.errors import UserError
-from mbrelease.evaluation.candidates import released_checkpoint
+from mbrelease.evaluation.candidates import NoWeights, released_checkpoint
 from mbrelease.evaluation.evidence import read_records
 from mbrelease.registry.project import Project
 from mbrelease.selection.decision import Decision
@@ -159,7 +159,9 @@ def _tested_candidates(
 
     Under whatever settings and data: who changes those has seen the numbers all the same.
     """
-    reference = released_checkpoint(project, project.policy(variant).reference).weights_sha256
+    reference = None
+    with contextlib.suppress(NoWeights):  # of which only reported values are known
+        reference = released_checkpoint(project, project.policy(variant).reference).weights_sha256
     for name, weights in _possible_candidates(project, variant):
         if weights == reference:  # measured for every variant that is held against it
             continue

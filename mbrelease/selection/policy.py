@@ -24,6 +24,7 @@ from mbrelease.selection.entrants import (
 from mbrelease.selection.findings import Curves, find
 from mbrelease.selection.frozen import frozen_policy
 from mbrelease.selection.inference import FEWEST_SEEDS, Resampled, resample
+from mbrelease.selection.ledger import reasons
 from mbrelease.selection.measurements import SELECTION_SPLIT
 from mbrelease.selection.points import has_reported_steps, reported_entrants
 from mbrelease.selection.reasons import reasons_for
@@ -61,6 +62,7 @@ def hold_election(project: Project, variant: str) -> Election:
         reference=reference,
         candidates=tuple(candidates),
         decay_start=None if by_points else decay_start(project, variant),
+        reasons_for_second_looks=tuple(reasons(project, variant)),
     )
 
 
@@ -163,15 +165,22 @@ def _warnings(policy: Policy, drawn: Resampled, candidates: Sequence[Candidate])
     for column, metric in enumerate(drawn.metrics):
         if not spread[:, column].any():
             found.append(f"{metric} does not vary: it is the same whatever examples are drawn.")
-    for guardrail in policy.guardrails:
-        effects = [
-            result.minimal_detectable_effect or 0.0
-            for candidate in candidates
-            for result in candidate.guardrails
-            if result.metric == guardrail.metric
-        ]
-        smallest = min(effects, default=0.0)
-        if smallest > guardrail.margin:
+    return [*found, *_too_few_examples(policy, drawn, candidates)]
+
+
+def _too_few_examples(
+    policy: Policy, drawn: Resampled, candidates: Sequence[Candidate]
+) -> list[str]:
+    """Of each guardrail that stopped somebody while it could hardly find what it allows."""
+    found = []
+    for place, guardrail in enumerate(policy.guardrails):
+        results = [candidate.guardrails[place] for candidate in candidates]
+        smallest = min((one.minimal_detectable_effect or 0.0 for one in results), default=0.0)
+        stopped = any(
+            not candidate.eligible and (result.p or 0.0) * len(candidates) > policy.alpha
+            for candidate, result in zip(candidates, results, strict=True)
+        )
+        if smallest > guardrail.margin and stopped:
             sample = next(one for one in drawn.samples if one.metric == guardrail.metric)
             found.append(
                 f"The guardrail on {guardrail.metric} allows {guardrail.margin:g}, and "

@@ -30,15 +30,20 @@ def reasons_for(decision: Decision) -> list[str]:
 def _deciding(decision: Decision, chosen: Candidate) -> str:
     policy = decision.policy
     admitted = [one for one in decision.candidates if one.eligible and one.superior]
-    field = _field(decision, admitted)
     value = _number(chosen, policy.primary)
     alone = sum(one.tied for one in admitted) == 1
     if alone or decision.basis == "points" or _is_best(decision, chosen, admitted):
         extreme = "lowest" if lower_is_better(policy.primary) else "highest"
+        field = _field(decision, admitted)
         return f"{chosen.name} has the {extreme} {policy.primary} ({value}) of {field}."
+    tied = sum(one.tied for one in admitted)
+    if len(admitted) == len(decision.candidates):
+        field = f"all {len(admitted)} candidates {_conditions(decision)}"
+    else:
+        field = f"of {len(decision.candidates)} candidates {len(admitted)} {_conditions(decision)}"
     return (
-        f"{chosen.name} is chosen, with a {policy.primary} of {value}, among the "
-        f"{sum(one.tied for one in admitted)} that cannot be told from the best of {field}."
+        f"{chosen.name} is chosen, with a {policy.primary} of {value}: {field}, and {tied} of "
+        "those cannot be told from the best."
     )
 
 
@@ -47,10 +52,12 @@ def _field(decision: Decision, admitted: Sequence[Candidate]) -> str:
     if n_all == 1:
         return "the only candidate"
     some = f"{n_admitted} of {n_all}" if n_admitted < n_all else f"{n_all}"
+    return f"the {some} candidates that {_conditions(decision)}"
+
+
+def _conditions(decision: Decision) -> str:
     conditions = ["pass every guardrail"] if decision.policy.guardrails else []
-    return f"the {some} candidates that " + " and ".join(
-        [*conditions, f"are better than {decision.reference.name}"]
-    )
+    return " and ".join([*conditions, f"are better than {decision.reference.name}"])
 
 
 def _tie(decision: Decision, chosen: Candidate) -> list[str]:
