@@ -148,13 +148,13 @@ def test_a_policy_that_changes_after_the_look_at_test_needs_a_reason_that_the_ca
     error = capsys.readouterr().err
     assert "policy of 'owl' (guardrails) changed after the test split was looked at" in error
     assert '--reason "…"' in error
-    again = ["release", "owl", "--reason", "a *narrower* margin was agreed on"]
-    assert main(again) == 0
-    reason = "a \\*narrower\\* margin was agreed on"
+    given = "a *narrower* margin\n# <b>was</b> | agreed on"
+    assert main(["release", "owl", "--reason", given]) == 0
+    reason = "a \\*narrower\\* margin # &lt;b>was&lt;/b> \\| agreed on"
     card = (owls / "releases" / "owl" / "README.md").read_text()
     assert "The test split was looked at twice." in card and f"\n- {reason}\n" in card
     decision = read_decision(owls / "decisions" / "owl.json")
-    assert decision.reasons_for_second_looks == ["a *narrower* margin was agreed on"]
+    assert decision.reasons_for_second_looks == [given]
     assert [line.event.kind for line in ledger(owls).lines] == ["freeze", "look"] * 2
     assert changed(release(owls)) == []
     assert changed(release(owls, reason="not asked for")) == []

@@ -307,6 +307,13 @@ def test_the_references_test_evidence_and_that_of_other_runs_is_no_look(owls):
     assert kinds(owls) == ["freeze", "freeze"]
 
 
+def test_a_reference_that_is_a_checkpoint_of_the_run_may_be_measured_on_test(owls):
+    owls.edit("base: {weights: base}", "base: {weights: run/checkpoint-10}")
+    measure_on_test(owls, "run/checkpoint-10")
+    freeze(owls.project, "owl")
+    assert kinds(owls) == ["freeze"]
+
+
 @pytest.mark.parametrize(
     ("reason", "said"), [(" \n", "the reason is empty"), ("\udcff", "not UTF-8 text")]
 )
@@ -481,7 +488,7 @@ from pathlib import Path
 from mbrelease.selection.ledger import Look, append, appending
 path = Path(sys.argv[1])
 print("ready", flush=True)
-while True:
+for _ in range(int(sys.argv[2])):
     with appending(path) as ledger:
         append(path, ledger, Look(policy_sha256="a" * 64, chosen="x" * 5000, weights_sha256="b",
             reference="base", reference_weights_sha256="c", tasks=["mlm"]))
@@ -492,7 +499,7 @@ def test_a_writer_that_is_killed_leaves_whole_lines(tmp_path):
     path, known = tmp_path / "owl.ledger.jsonl", 0
     for pause in (0.05, 0.1, 0.15):
         process = subprocess.Popen(
-            [sys.executable, "-c", APPEND, str(path)], stdout=subprocess.PIPE
+            [sys.executable, "-c", APPEND, str(path), "100000"], stdout=subprocess.PIPE
         )
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         time.sleep(pause)
@@ -503,3 +510,11 @@ def test_a_writer_that_is_killed_leaves_whole_lines(tmp_path):
         assert found >= known
         known = found
     assert known > 0
+
+
+def test_writers_at_once_lose_no_line(tmp_path):
+    path = tmp_path / "owl.ledger.jsonl"
+    command = [sys.executable, "-c", APPEND, str(path), "40"]
+    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in running] == [0, 0, 0]
+    assert len(read_ledger(path).lines) == 120
