@@ -122,7 +122,8 @@ def _beside_each_other(
         return
     workers = min(available_cores(), len(batches))
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, available_cores() // workers))
+    # No more than torch would take by itself: OMP_NUM_THREADS is to be heard.
+    torch.set_num_threads(max(1, min(threads, available_cores() // workers)))
     pool = ThreadPoolExecutor(workers)
     running: deque[Future[list[tuple[list[int], torch.Tensor]]]] = deque()
     try:

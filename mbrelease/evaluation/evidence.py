@@ -27,6 +27,9 @@ RESERVED = frozenset(
     }
 )  # fmt: skip
 
+UNDETERMINED = "und"
+"""ISO 639-2 for a language that nobody named; mteb averages no entry without a language."""
+
 
 @dataclass(frozen=True)
 class Provenance:

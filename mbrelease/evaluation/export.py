@@ -14,8 +14,12 @@ from typing import Any
 from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.errors import UserError
 from mbrelease.evaluation.comparable import comparable_records
-from mbrelease.evaluation.evidence import EvidenceRecord, measured_tasks, task_result
-from mbrelease.evaluation.reported import UNDETERMINED
+from mbrelease.evaluation.evidence import (
+    UNDETERMINED,
+    EvidenceRecord,
+    measured_tasks,
+    task_result,
+)
 from mbrelease.files import json_text, write_text
 
 META = "model_meta.json"

@@ -24,7 +24,14 @@ from mbrelease.files import sha256_json
 from mbrelease.registry.tasks import AnyTask, DatasetSplit
 
 # Packages whose version can change a number in the last digits.
-SOFTWARE = ("torch", "transformers", "tokenizers", "scikit-learn", "numpy")
+SOFTWARE = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "sentence-transformers",
+    "scikit-learn",
+    "numpy",
+)
 
 
 @dataclass(frozen=True)

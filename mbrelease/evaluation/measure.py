@@ -15,7 +15,12 @@ from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.dataset import data_sha256, read_dataset
 from mbrelease.evaluation.embedding_cache import model_identity
 from mbrelease.evaluation.encoder import Encoder
-from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, write_record
+from mbrelease.evaluation.evidence import (
+    UNDETERMINED,
+    EvidenceRecord,
+    Provenance,
+    write_record,
+)
 from mbrelease.evaluation.grid.failures import (
     FATAL,
     CannotKeep,
@@ -225,7 +230,7 @@ def _measure(job: Job, order: Order, loaded: LoadedModel, progress: Progress) ->
             _provenance(job, "while they were measured; the result is not kept"),
             machine=outcome.machine,
         ),
-        languages=order.languages,
+        languages=order.languages or (UNDETERMINED,),
         evaluation_time_seconds=round(time.monotonic() - started, 3),
     )
     try:

@@ -16,13 +16,11 @@ from typing import Any
 
 from mbrelease.errors import UserError
 from mbrelease.evaluation import evidence
+from mbrelease.evaluation.evidence import UNDETERMINED
 from mbrelease.files import locked, read_json, write_json
 
 # The fields of a score entry that are not metrics.
 RESERVED = evidence.RESERVED | {"seed", "higher_is_better", "stderr", "details", "source"}
-
-# ISO 639-2 for a language that nobody named; mteb averages no entry without a language.
-UNDETERMINED = "und"
 
 
 @dataclass(frozen=True)

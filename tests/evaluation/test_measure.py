@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from mbrelease.errors import CheckFailed, MissingExtra, UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.candidates import run_checkpoints
 from mbrelease.evaluation.evidence import read_examples, read_records
-from mbrelease.evaluation.jobs import job_from_json, plan_jobs, stored, task_sha256
+from mbrelease.evaluation.jobs import SOFTWARE, job_from_json, plan_jobs, stored, task_sha256
 from mbrelease.evaluation.measure import Order, run_job, run_jobs
 from mbrelease.evaluation.tasks import retrieval
 from mbrelease.progress import Silent
@@ -145,6 +146,17 @@ def test_truncated_empty_and_unseen_are_counted(project, saved_by_5x):
     task = TASKS[2].model_copy(update={"data": data})
     [record] = run_jobs(plan(project, open_checkpoint(saved_by_5x), [task]), project / "evidence")
     assert record.counts == {"truncated": 1, "empty": 1, "unseen_label": 1}
+
+
+def test_a_record_names_what_computed_it_and_a_language_nobody_named(project, saved_by_5x):
+    from mteb.results import TaskResult
+
+    jobs = plan(project, open_checkpoint(saved_by_5x), TASKS[1:2])
+    [record] = run_jobs(jobs, project / "evidence")
+    installed = record.provenance.software
+    assert set(installed) == {"python", *SOFTWARE}
+    assert installed["sentence-transformers"] == version("sentence-transformers")
+    assert TaskResult.from_disk(record.file).get_score(splits=["dev"]) == record.main_score
 
 
 def test_a_split_without_a_file_has_no_jobs(project, saved_by_5x):
