@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mbrelease.errors import UserError
+from mbrelease.evaluation.evidence import UNDETERMINED
 from mbrelease.evaluation.importers.contract import Reported, finite, is_number, read_object
-from mbrelease.evaluation.reported import RESERVED, UNDETERMINED, ReportedResult, ReportSource
+from mbrelease.evaluation.reported import RESERVED, ReportedResult, ReportSource
 from mbrelease.files import read_json
 
 META = "model_meta.json"
