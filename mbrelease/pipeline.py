@@ -176,7 +176,7 @@ class _Run:
     def select(self) -> tuple[Step, Decision]:
         """Decide by the policy; stop where nothing passes."""
         path = self.project.decision(self.variant)
-        decision = self._with_reasons(decide(self.project, self.variant))
+        decision = decide(self.project, self.variant)
         # What an older mbrelease wrote is another decision too.
         changed = not path.exists() or read_json(path) != decision.model_dump(mode="json")
         if changed:
@@ -200,14 +200,12 @@ class _Run:
         tasks = {job.task.name for job in jobs}
         looked = record_look(self.project, decision, reference, tasks, reason=self.reason)
         if looked:
-            decision = self._with_reasons(decision)
+            # As the decision will say when it is derived again.
+            given = reasons(self.project, self.variant)
+            decision = decision.model_copy(update={"reasons_for_second_looks": given})
             write_decision(self.project.decision(self.variant), decision)
         measured = self._measured("report", jobs)
         return Step("report", looked or measured.changed, measured.summary), decision
-
-    def _with_reasons(self, decision: Decision) -> Decision:
-        given = reasons(self.project, self.variant)
-        return decision.model_copy(update={"reasons_for_second_looks": given})
 
     def source(self, decision: Decision | None) -> Checkpoint:
         """The checkpoint that is released."""
