@@ -23,6 +23,7 @@ from mbrelease.cards.lineage import (
     source_link,
     variant_link,
 )
+from mbrelease.cards.looks import Looks, read_looks
 from mbrelease.cards.metadata import front_matter
 from mbrelease.cards.numbers import count_text, metric_text
 from mbrelease.cards.scores import Column, Evaluation, read_evaluation
@@ -42,7 +43,6 @@ from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import UserError
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import REPO_ID, CardText, Variant
-from mbrelease.selection.ledger import ledger_path, read_ledger
 
 _SHOWN_KEY_DIGITS = 16
 _USUAL_MAX_LENGTH = 512
@@ -93,20 +93,6 @@ class Stated:
     step: int | None
     recipe: str | None
     note: str | None
-
-
-@dataclass(frozen=True)
-class Looks:
-    """How often the test split was looked at, as the ledger has it."""
-
-    count: int = 0
-    reasons: tuple[str, ...] = ()
-    """For looking again, or for a policy that changed after a look; in the maintainer's words."""
-
-    @property
-    def times(self) -> str:
-        """``once``, ``twice``, ``3 times``."""
-        return {1: "once", 2: "twice"}.get(self.count, f"{self.count} times")
 
 
 @dataclass(frozen=True)
@@ -171,12 +157,12 @@ def variant_context(project: Project, name: str) -> CardContext:
         languages=_languages(project, entry),
         weights=weights,
         choice=choice,
+        looks=read_looks(project, variant, decision),
         evaluation=evaluation,
     )
     relative = project.decision(variant).relative_to(project.root).as_posix()
     return replace(
         context,
-        looks=_looks(project, variant),
         related=tuple(_related(project, related) for related in entry.card.related),
         source=Source(
             __version__,
@@ -207,6 +193,7 @@ def folder_context(folder: Path, repo_id: str | None = None) -> CardContext:
         languages=(),
         weights=weights,
         choice=None,
+        looks=Looks(),
         evaluation=None,
     )
     loss = state.eval_loss if state else None
@@ -226,6 +213,7 @@ def _context(
     languages: tuple[str, ...],
     weights: Weights,
     choice: Choice | None,
+    looks: Looks,
     evaluation: Evaluation | None,
 ) -> CardContext:
     text = entry.card
@@ -238,7 +226,7 @@ def _context(
         usage=_usage(measured, training, evaluation),
         training=training,
         choice=choice,
-        looks=Looks(),
+        looks=looks,
         stated=_stated(entry) if choice is None else None,
         evaluation=evaluation,
         task_notes=task_notes(evaluation) if evaluation else (),
@@ -251,6 +239,7 @@ def _context(
             averaged=weights.average is not None
             or (entry.chosen is not None and entry.chosen.recipe is not None),
             choice=choice,
+            looks=looks,
             evaluation=evaluation,
         ),
         related=(),
@@ -291,11 +280,6 @@ def _model(
         average=weights.average,
         members=members_text([(member.name, member.weight) for member in members]),
     )
-
-
-def _looks(project: Project, variant: str) -> Looks:
-    ledger = read_ledger(ledger_path(project, variant))
-    return Looks(len(ledger.looks), tuple(ledger.reasons))
 
 
 def _stated(entry: Variant) -> Stated | None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from mbrelease.cards.choice import Choice
 from mbrelease.cards.languages import language_name
-from mbrelease.cards.numbers import count_text, join_words
+from mbrelease.cards.looks import Looks
+from mbrelease.cards.numbers import count_text, frequency_text, join_words, plural
 from mbrelease.cards.scores import Evaluation
 from mbrelease.cards.training import Training
 from mbrelease.cards.weights import Sizes
@@ -14,6 +15,8 @@ from mbrelease.registry.tasks import TrainedTask
 
 # Below this many examples an interval of a rate is wider than ± 0.03 at its middle.
 FEW_EXAMPLES = 1000
+# A choice that turns out otherwise in most resamples is said to be shaky.
+OFTEN = 0.5
 # Fewer trainings than this say nothing about how much the seed matters.
 FEW_SEEDS = 3
 
@@ -26,6 +29,7 @@ def limitations(
     training: Training,
     averaged: bool,
     choice: Choice | None,
+    looks: Looks,
     evaluation: Evaluation | None,
 ) -> tuple[str, ...]:
     """The author's limitations first, then those that follow from the facts."""
@@ -33,6 +37,7 @@ def limitations(
         *_context(sizes, training, evaluation),
         *_languages(languages),
         *_average(averaged),
+        *_choice(choice, looks),
         *_measurement(choice, evaluation),
         "The model is an encoder: it fills masks and represents text, and does not write text.",
     ]
@@ -70,6 +75,44 @@ def _average(averaged: bool) -> Iterator[str]:
         )
 
 
+def _choice(choice: Choice | None, looks: Looks) -> Iterator[str]:
+    """What the decision itself leaves open."""
+    if choice is not None and choice.by_points:
+        yield (
+            "The weights were chosen by reported values alone: without intervals, without tests, "
+            "and without a correction for having picked the best."
+        )
+    elif choice is not None:
+        yield from _instability(choice)
+        if choice.coarse:
+            yield (
+                f"On {join_words(choice.coarse)}, {choice.split} has too few examples to find "
+                "changes as small as the guardrail allows: a good candidate may have been passed "
+                "over."
+            )
+    if looks.reasons:
+        yield (
+            "The test split was looked at again, or the policy was changed after a look at it, "
+            "for the reasons given above: what is measured there may flatter these weights."
+        )
+
+
+def _instability(choice: Choice) -> Iterator[str]:
+    if choice.equals:
+        others = plural(len(choice.equals), "other candidate")
+        by = (
+            "the greatest value was taken, and its lead may be noise"
+            if choice.tie_break == "best"
+            else f"the policy's tie-break ({choice.tie_break}) chose among them, not the metric"
+        )
+        yield f"On {choice.primary}, {others} cannot be told from the best either: {by}."
+    if choice.p_selected is not None and choice.p_selected < OFTEN:
+        yield (
+            "The choice may be noise: with the examples drawn again, the rule chooses these "
+            f"weights in {frequency_text(choice.p_selected)} of cases."
+        )
+
+
 def _measurement(choice: Choice | None, evaluation: Evaluation | None) -> Iterator[str]:
     if evaluation is None:
         yield "This card holds no measured results."
@@ -77,7 +120,8 @@ def _measurement(choice: Choice | None, evaluation: Evaluation | None) -> Iterat
     if evaluation.reported_where_chosen:
         yield (
             f"The numbers above come from the {evaluation.selection_split} split, which also "
-            "chose the weights. The winner of a contest looks a little better there than it is."
+            "chose the weights. The winner of a contest looks a little better there than it is"
+            f"{_flattered(choice)}."
         )
     tuned_here = dict.fromkeys(
         row.task.name for row in evaluation.rows if row.record.counts.get("chosen_on_reported")
@@ -93,11 +137,6 @@ def _measurement(choice: Choice | None, evaluation: Evaluation | None) -> Iterat
             f"Some results rest on few examples ({count_text(min(few))} in the smallest set), so "
             "small differences are within noise; see the intervals."
         )
-    if choice is not None and choice.intervals_overlap:
-        yield (
-            f"On {choice.primary}, the interval of the chosen weights overlaps with those of other "
-            "candidates: another draw of examples could have chosen another one."
-        )
     seeds = [
         (row.task.trains, len(row.record.experiments))
         for row in evaluation.rows
@@ -108,3 +147,9 @@ def _measurement(choice: Choice | None, evaluation: Evaluation | None) -> Iterat
         yield f"{ran} with fewer than {FEW_SEEDS} seeds: seed variance is not estimated."
     if any(row.task.type == "retrieval" and row.task.training for row in evaluation.rows):
         yield "Models were trained for retrieval with one seed: seed variance is not estimated."
+
+
+def _flattered(choice: Choice | None) -> str:
+    if choice is None or choice.optimism is None:
+        return ""
+    return f", on {choice.primary} by about {choice.optimism}"

@@ -44,6 +44,12 @@ def change_text(metric: str, change: float) -> str:
     return ("+" if change > 0 else "") + metric_text(metric, change)
 
 
+def change_interval_text(metric: str, bounds: tuple[float, float]) -> str:
+    """An interval of a difference, such as ``[+0.051, +0.112]``."""
+    low, high = (change_text(metric, bound) for bound in bounds)
+    return f"[{low},{NO_BREAK}{high}]"
+
+
 def metric_heading(metric: str) -> str:
     """A metric with an arrow to its better side: ``loss ↓``."""
     return f"{metric}{NO_BREAK}{'↓' if lower_is_better(metric) else '↑'}"
@@ -65,6 +71,11 @@ def amount_text(amount: int) -> str:
 def share_text(share: float) -> str:
     """A share as a percentage: ``60%``."""
     return f"{100 * share:.4g}%"
+
+
+def frequency_text(share: float) -> str:
+    """How often something happens, in whole percent: ``19%``, ``<1%`` where it is rare."""
+    return "<1%" if 0 < share < 0.01 else f"{100 * share:.0f}%"
 
 
 def real_text(value: float) -> str:

@@ -88,6 +88,8 @@ def find_weights(project: Project, variant: str, decision: Decision | None) -> W
     entry = project.variant(variant)
     if decision is not None and decision.chosen_candidate is not None:
         chosen = decision.chosen_candidate
+        if not chosen.path:  # a reported point: a step that nobody has here
+            return Weights(None, None, None, _run_state(project, variant))
         folder = project.path(chosen.path)
         average = None
         if chosen.kind == "average":

@@ -1,24 +1,31 @@
-"""A small project with hand-made evidence and a decision; no torch, no model that runs."""
+"""A small project with hand-made evidence, and decisions made from it; no model that runs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, write_record
 from mbrelease.evaluation.jobs import task_sha256
+from mbrelease.evaluation.metrics import classification_metrics
 from mbrelease.files import sha256_json
 from mbrelease.registry.project import Project
 from mbrelease.registry.tasks import AnyTask
-from mbrelease.selection.decision import (
-    Candidate,
-    Decision,
-    GuardrailResult,
-    Measurement,
+from mbrelease.selection.decision import Decision
+from mbrelease.selection.entrants import (
+    Election,
+    Entrant,
+    policy_metrics,
+    policy_tasks,
+    reading_of,
 )
+from mbrelease.selection.frozen import frozen_policy
+from mbrelease.selection.policy import decide_among
 
 BASE, FIRST, SECOND, AVERAGE = ("b" * 64, "1" * 64, "2" * 64, "a" * 64)
 
@@ -63,6 +70,8 @@ REGISTRY: dict[str, Any] = {
                 {"metric": "section/macro_f1", "margin": 0.01},
             ],
             "reference": "base",
+            "resamples": 1000,
+            "tie_break": "latest",
         }
     },
     "variants": {
@@ -91,30 +100,53 @@ REGISTRY: dict[str, Any] = {
     },
 }
 
-# By weights, task and metric: dev and test. Values with more digits than any card shows.
+EXAMPLES = {"dev": 492, "test": 1048}
+N, N_SEEDS, N_CLASSES = EXAMPLES["dev"], 5, 4
+# How often a probe is right. The first checkpoint is far behind the base, the others are ahead.
+RIGHT = {BASE: 0.41, FIRST: 0.2, SECOND: 0.56, AVERAGE: 0.57}
+
+
+def sections(weights: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Labels and what probes on these weights predict, (seeds, examples)."""
+    label = np.tile(np.arange(N) % N_CLASSES, (N_SEEDS, 1))
+    hard = (
+        np.random.default_rng(0).random(N) / 2 + np.random.default_rng(1).random((N_SEEDS, N)) / 2
+    )
+    other = np.random.default_rng(2).integers(1, N_CLASSES, (N_SEEDS, N))
+    wrong = hard > np.quantile(hard, RIGHT[weights])
+    return label, (label + wrong * other) % N_CLASSES
+
+
+def macro_f1(weights: str) -> float:
+    label, prediction = sections(weights)
+    found = classification_metrics({"label": label, "prediction": prediction}, np.ones((1, N)))
+    return float(found["macro_f1"][0])
+
+
+# By weights, task and metric: dev and test. Values with more digits than any card shows. Those
+# on dev that the policy names are what ``examples`` gives.
 VALUES: dict[str, dict[str, dict[str, tuple[float, float]]]] = {
     BASE: {
         "heldout-mlm": {"loss": (3.98765432, 4.01234567), "accuracy": (0.31234567, 0.30198765)},
-        "title-abstract": {"recall_at_1": (0.06123456, 0.0712345), "mrr": (0.1223456, 0.13198)},
-        "section": {"macro_f1": (0.4081234, 0.4012345), "accuracy": (0.5123456, 0.5012345)},
+        "title-abstract": {"recall_at_1": (30 / N, 0.0712345), "mrr": (0.1223456, 0.13198)},
+        "section": {"macro_f1": (macro_f1(BASE), 0.4012345), "accuracy": (0.5123456, 0.5012345)},
     },
     FIRST: {
         "heldout-mlm": {"loss": (3.7071234, 3.7), "accuracy": (0.351, 0.35)},
-        "title-abstract": {"recall_at_1": (0.146, 0.14), "mrr": (0.242, 0.24)},
-        "section": {"macro_f1": (0.39, 0.39), "accuracy": (0.49, 0.49)},
+        "title-abstract": {"recall_at_1": (79 / N, 0.14), "mrr": (0.242, 0.24)},
+        "section": {"macro_f1": (macro_f1(FIRST), 0.39), "accuracy": (0.49, 0.49)},
     },
     SECOND: {
         "heldout-mlm": {"loss": (3.6223456, 3.6), "accuracy": (0.361, 0.36)},
-        "title-abstract": {"recall_at_1": (0.1400001, 0.139), "mrr": (0.2381, 0.23)},
-        "section": {"macro_f1": (0.529, 0.52), "accuracy": (0.6, 0.59)},
+        "title-abstract": {"recall_at_1": (77 / N, 0.139), "mrr": (0.2381, 0.23)},
+        "section": {"macro_f1": (macro_f1(SECOND), 0.52), "accuracy": (0.6, 0.59)},
     },
     AVERAGE: {
         "heldout-mlm": {"loss": (3.6123456, 3.62345678), "accuracy": (0.3654321, 0.3601234)},
-        "title-abstract": {"recall_at_1": (0.1512345, 0.16049999), "mrr": (0.25123, 0.2498765)},
-        "section": {"macro_f1": (0.5312345, 0.40119), "accuracy": (0.61, 0.5012349)},
+        "title-abstract": {"recall_at_1": (84 / N, 0.16049999), "mrr": (0.25123, 0.2498765)},
+        "section": {"macro_f1": (macro_f1(AVERAGE), 0.40119), "accuracy": (0.61, 0.5012349)},
     },
 }
-EXAMPLES = {"dev": 492, "test": 1048}
 
 
 @dataclass(frozen=True)
@@ -152,7 +184,7 @@ def record(
     weights: str, task: str, split: str, metrics: Mapping[str, float], **changes: Any
 ) -> EvidenceRecord:
     """A record with an interval of ± 1/90 around each metric."""
-    seeds = range(5 if task == "section" else 0)
+    seeds = range(N_SEEDS if task == "section" else 0)
     return EvidenceRecord(
         task_name=task,
         split=split,
@@ -174,82 +206,79 @@ def with_settings(given: EvidenceRecord, task: AnyTask) -> EvidenceRecord:
     return replace(given, provenance=measured)
 
 
-def write(evidence: Path, given: EvidenceRecord) -> EvidenceRecord:
-    return write_record(evidence, given, pa.table({"id": ["a"], "score": [1.0]}))
-
-
-def candidate(
-    project: Project,
-    records: Mapping[tuple[str, str, str], EvidenceRecord],
-    name: str,
-    weights: str,
-    **fields: Any,
-) -> Candidate:
-    """A candidate with the dev measurements of its records."""
-    measurements = []
-    for (owner, task, split), found in records.items():
-        if owner != weights or split != "dev":
-            continue
-        assert found.file is not None
-        for key, value in found.metrics.items():
-            measurements.append(
-                Measurement(
-                    metric=f"{task}/{key.replace('_at_', '@')}",
-                    value=value,
-                    ci95=found.ci95[key],
-                    n_examples=found.n_examples,
-                    evidence=str(found.file.relative_to(project.root)),
-                    key=found.provenance.key,
-                )
-            )
-    values: dict[str, Any] = {"kind": "checkpoint", "path": f"runs/{name}", **fields}
-    return Candidate(name=name, weights_sha256=weights, measurements=measurements, **values)
-
-
-def _with_guardrails(project: Project, own: Candidate, reference: Candidate) -> Candidate:
-    results = []
-    for guardrail in project.policy("science").guardrails:
-        value, other = own.value(guardrail.metric), reference.value(guardrail.metric)
-        change = other - value if guardrail.metric.endswith("loss") else value - other
-        results.append(
-            GuardrailResult(
-                metric=guardrail.metric,
-                margin=guardrail.margin,
-                value=value,
-                reference=other,
-                change=change,
-                passed=change >= -guardrail.margin,
-            )
+def examples(given: EvidenceRecord) -> pa.Table:
+    """Scores of examples that give the dev values of a record; of test nobody reads them."""
+    weights, task = given.provenance.weights_sha256, given.task_name
+    if given.split != "dev":
+        return pa.table({"id": ["a"], "score": [1.0]})
+    ids = [f"example {number}" for number in range(N)]
+    own = np.random.default_rng(int(weights[:8], 16)).normal(0, 1, N)
+    hard = np.random.default_rng(3).normal(0, 1, N)
+    if task == "heldout-mlm":
+        nll = 10 * (given.metrics["loss"] + 0.5 * (hard - hard.mean()) + 0.1 * (own - own.mean()))
+        counts = {name: np.full(N, 10) for name in ("n_tokens", "n_correct", "n_bytes")}
+        return pa.table({"id": ids, "nll_sum": nll, **counts})
+    if task == "title-abstract":
+        place = np.argsort(np.argsort(hard + 0.3 * own))
+        return pa.table(
+            {"id": ids, "rank": np.where(place < round(given.metrics["recall_at_1"] * N), 1, 9)}
         )
-    eligible = all(result.passed for result in results)
-    return own.model_copy(update={"guardrails": results, "eligible": eligible})
+    label, prediction = sections(weights)
+    return pa.table(
+        {
+            "id": N_SEEDS * ids,
+            "seed": np.repeat(np.arange(N_SEEDS), N),
+            "label": [f"section {number}" for number in label.ravel()],
+            "prediction": [f"section {number}" for number in prediction.ravel()],
+        }
+    )
 
 
-def decision(built: Built, *, chosen: str | None = "best:1+last", **changes: Any) -> Decision:
-    project, records = built.project, built.records
-    reference = candidate(project, records, "base", BASE, kind="reference", path="base")
+def write(evidence: Path, given: EvidenceRecord) -> EvidenceRecord:
+    return write_record(evidence, given, examples(given))
+
+
+def entrant(built: Built, name: str, weights: str, **fields: Any) -> Entrant:
+    """Who stands for election with the dev records of these weights."""
+    project = built.project
+    return Entrant(
+        name=name,
+        path=f"runs/{name}",
+        weights_sha256=weights,
+        readings={
+            metric: reading_of(project, built.records[weights, metric.split("/")[0], "dev"], metric)
+            for metric in policy_metrics(project.policy("science"))
+        },
+        **fields,
+    )
+
+
+def election(built: Built) -> Election:
+    """Two checkpoints and an average against the base."""
+    project, policy = built.project, built.project.policy("science")
     members = {"checkpoint-100": 0.5, "checkpoint-200": 0.5}
-    candidates = [
-        candidate(project, records, "checkpoint-100", FIRST, step=100),
-        candidate(project, records, "checkpoint-200", SECOND, step=200),
-        candidate(
-            project, records, "best:1+last", AVERAGE,
-            kind="average", recipe="best:1+last", members=members,
+    return Election(
+        variant="science",
+        split="dev",
+        policy_name="science",
+        policy=policy,
+        policy_sha256=frozen_policy(project, "science").sha256,
+        tasks=policy_tasks(project, "science", policy),
+        reference=entrant(built, "base", BASE, kind="reference"),
+        candidates=(
+            entrant(built, "checkpoint-100", FIRST, kind="checkpoint", step=100),
+            entrant(built, "checkpoint-200", SECOND, kind="checkpoint", step=200),
+            entrant(
+                built, "best:1+last", AVERAGE,
+                kind="average", recipe="best:1+last", members=members,
+            ),
         ),
-    ]  # fmt: skip
-    policy = project.policy("science")
-    content: dict[str, Any] = {
-        "variant": "science",
-        "split": "dev",
-        "policy_name": "science",
-        "policy": policy,
-        "policy_sha256": sha256_json(policy.model_dump(mode="json")),
-        "reference": reference,
-        "candidates": [_with_guardrails(project, each, reference) for each in candidates],
-        "chosen": chosen,
-        "reasons": ["It has the highest recall@1 among those that pass.", "Two candidates pass."],
-    }
-    return Decision(**{**content, **changes})
+    )  # fmt: skip
+
+
+def decision(built: Built, **changes: Any) -> Decision:
+    """What the policy decides on the evidence, with ``changes``."""
+    return decide_among(election(built)).model_copy(update=changes)
 
 
 Build = Callable[..., Built]

@@ -17,7 +17,7 @@ from mbrelease.cards.card import render_card
 from mbrelease.cards.escape import code, fenced, markdown, one_line, paragraphs, python_string
 from mbrelease.cards.tables import table
 from mbrelease.registry.schema import REPO_ID, Variant
-from mbrelease.selection.decision import write_decision
+from mbrelease.selection.decision import Finding, write_decision
 
 PLAIN = "plain words"
 NASTY = {
@@ -63,7 +63,7 @@ def _value(annotation: Any, text: str) -> Any:
 
 
 def project_with(build: Build, text: str) -> Any:
-    built = build()
+    built = build(decide=False)
     entry = Variant.model_validate(
         {
             **filled(Variant, text),
@@ -89,7 +89,15 @@ def project_with(build: Build, text: str) -> Any:
         for key, found in built.records.items()
     }
     built = replace(built, records=records)
-    given = decision(built, reasons=[name, name], policy_name=name)
+    found = {"kind": "flat", "metrics": [], "candidates": [], "numbers": {}}
+    given = decision(
+        built,
+        policy_name=name,
+        reasons=[name, name],
+        findings=[Finding(sentence=name, **found)],
+        warnings=[name],
+        reasons_for_second_looks=[name],
+    )
     write_decision(built.project.decision("science"), given)
     return type(built.project)(registry, built.project.registry_path)
 

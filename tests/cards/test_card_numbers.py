@@ -1,12 +1,15 @@
 """Every number of a card is the number of a record."""
 
+import copy
 import re
+from typing import Any
 
 import pytest
 from card_projects import (
     AVERAGE,
     BASE,
     FIRST,
+    REGISTRY,
     SECOND,
     VALUES,
     Build,
@@ -22,6 +25,7 @@ from mbrelease.cards.numbers import (
     amount_text,
     change_text,
     decimals,
+    frequency_text,
     interval_text,
     metric_text,
     real_text,
@@ -94,16 +98,65 @@ def test_candidates_table_equals_the_decision(built: Built) -> None:
         )
         assert row["heldout-mlm/loss ↓"] == f"{values['heldout-mlm']['loss'][0]:.4f}"
         assert row["section/macro_f1 ↑"] == f"{values['section']['macro_f1'][0]:.3f}"
-    assert [row["Guardrails"] for row in rows] == ["", "fails section/macro_f1", "pass", "pass"]
+    among = "passes, among the best"
+    assert [row["Standing"] for row in rows] == ["", "fails section/macro_f1", among, among]
+    given = decision(built)
+    shares = [given.p_keep_reference, *(one.p_selected for one in given.candidates)]
+    assert [row["P"] for row in rows] == [frequency_text(share or 0.0) for share in shares]
 
 
-def test_guardrails_show_the_change_of_the_number_itself(built: Built) -> None:
-    rows = table_with(body(render_card(built.project, "science")), "Guardrail")
-    loss, f1 = rows
+def test_the_chosen_weights_show_the_change_of_the_number_itself(built: Built) -> None:
+    rows = table_with(body(render_card(built.project, "science")), "Required")
+    chosen = decision(built).chosen_candidate
+    assert chosen is not None and chosen.primary is not None
+    for row, one, lower in zip(
+        rows,
+        [chosen.primary, *chosen.guardrails],
+        [chosen.superiority, *(result.lower for result in chosen.guardrails)],
+        strict=True,
+    ):
+        sign = -1 if one.metric.endswith("loss") else 1
+        assert one.ci95 is not None and lower is not None
+        change, low, high = (sign * x for x in (one.change, *one.ci95[::sign]))
+        interval = f"[{change_text(one.metric, low)}, {change_text(one.metric, high)}]"
+        assert row["Change"] == f"{change_text(one.metric, change)} {interval}"
+        assert row["At worst"] == change_text(one.metric, sign * lower)
+    recall, loss, f1 = rows
     assert (loss["Reference"], loss["Chosen"]) == ("3.9877", "3.6123")
-    assert loss["Change"] == "−0.3753"  # 3.6123456 − 3.98765432; it fell, which is better
-    assert f1["Change"] == "+0.123"
-    assert [row["Result"] for row in rows] == ["pass", "pass"]
+    assert loss["Change"].startswith("−0.3753")  # 3.6123456 − 3.98765432; it fell: better
+    assert (recall["Required"], loss["Required"], f1["Required"]) == (
+        "above 0", "below +0.02", "above −0.01",
+    )  # fmt: skip
+    assert [row["Result"] for row in rows] == ["better (p < 0.001)", "pass", "pass"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "standing"),
+    [
+        ({"eligible": False}, "passes alone, not as one of 3"),
+        ({"superior": False, "tied": False}, "passes, not shown to be better"),
+        ({"tied": False}, "passes, behind the best"),
+        ({"guardrails": []}, "among the best"),
+    ],
+)
+def test_standing_is_what_stopped_a_candidate_first(
+    built: Built, changes: dict[str, Any], standing: str
+) -> None:
+    given = decision(built)
+    first, second, average = given.candidates
+    second = second.model_copy(update=changes)
+    given = given.model_copy(update={"candidates": [first, second, average]})
+    write_decision(built.project.decision("science"), given)
+    rows = table_with(body(render_card(built.project, "science")), "Candidate")
+    assert rows[2]["Standing"] == standing
+
+
+def test_an_unsettled_candidate_names_its_guardrail(build: Build) -> None:
+    registry = copy.deepcopy(REGISTRY)
+    guardrails = registry["policies"]["science"]["guardrails"]
+    guardrails[1]["margin"] = 0.21  # the first checkpoint lies about that far below the base
+    rows = table_with(body(render_card(build(registry).project, "science")), "Candidate")
+    assert rows[1]["Standing"] == "inconclusive on section/macro_f1"
 
 
 def test_summary_repeats_the_table(built: Built) -> None:
@@ -155,10 +208,11 @@ def test_only_measurements_made_alike_stand_side_by_side(
 @pytest.mark.parametrize("attn", ["a-first", "sdpa", "z-last"])
 def test_of_two_backends_the_one_that_chose_is_reported(built: Built, attn: str) -> None:
     """Both models measured on test by two backends; the decision tells which to show."""
-    for other, value in (("a-first", 0.5), ("z-last", 0.6)):
+    for other, value in (("a-first", 0.5), ("z-last", 0.75)):
         for weights in (BASE, AVERAGE):
             for split in ("dev", "test"):
-                values = {"recall_at_1": value, "mrr": value}
+                found = 0.25 if (weights, split) == (BASE, "dev") else value
+                values = {"recall_at_1": found, "mrr": found}
                 odd = record(weights, "title-abstract", split, values, attn=other)
                 odd = write_evidence(built.project.evidence, odd)
                 if split == "dev" and other == attn:
@@ -166,7 +220,7 @@ def test_of_two_backends_the_one_that_chose_is_reported(built: Built, attn: str)
     write_decision(built.project.decision("science"), decision(built))
     rows = table_with(body(render_card(built.project, "science")), "this model")
     (row,) = [row for row in rows if row["Metric"] == "recall@1 ↑"]
-    shown = {"a-first": "**0.500**", "sdpa": "**0.160**", "z-last": "**0.600**"}
+    shown = {"a-first": "**0.500**", "sdpa": "**0.160**", "z-last": "**0.750**"}
     assert row["this model"].startswith(shown[attn])
 
 
@@ -264,6 +318,12 @@ def test_amounts_lose_nothing() -> None:
     assert amount_text(518_531) == "518,531"
     assert amount_text(1_000_001) == "1,000,001"
     assert (real_text(2e-5), real_text(160_000.0), share_text(0.3)) == ("2e-05", "160,000", "30%")
+
+
+def test_frequencies_are_whole_percent_and_never_zero_for_what_happened() -> None:
+    assert [frequency_text(share) for share in (0, 0.0004, 0.0099, 0.191, 1)] == [
+        "0%", "<1%", "<1%", "19%", "100%",
+    ]  # fmt: skip
 
 
 def test_numbers_measured_with_other_settings_stop_the_card(built: Built) -> None:
