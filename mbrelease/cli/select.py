@@ -91,16 +91,19 @@ def _decide(project: Project, variant: str, *, search: bool, reason: str | None)
     from mbrelease.selection.policy import decide
 
     if search:
-        project = _search(project, variant)
+        project = _search(project, variant, reason)
     freeze(project, variant, reason=reason)
     return decide(project, variant)
 
 
-def _search(project: Project, variant: str) -> Project:
+def _search(project: Project, variant: str, reason: str | None) -> Project:
     from mbrelease.evaluation.backend import choose_backend
     from mbrelease.registry.load import load_project
-    from mbrelease.selection.propose import search
+    from mbrelease.selection.looks import require_reason_to_add
+    from mbrelease.selection.propose import is_finished, search
 
+    if not is_finished(project, variant):
+        require_reason_to_add(project, variant, reason)
     with progress() as bar:
         search(project, variant, backend=choose_backend("auto"), progress=bar)
     return load_project(project.registry_path)
@@ -149,7 +152,7 @@ def _legend(decision: Decision) -> list[str]:
     if decision.basis == "points":
         return []
     guardrails = [guardrail.metric for guardrail in decision.policy.guardrails]
-    lines = ["Below each value its 95 % interval. P: how often the rule chooses it."]
+    lines = ["Below each value its 95% interval. P: how often the rule chooses it."]
     if guardrails:
         lines.append(
             f"Guardrails ({', '.join(guardrails)}): ✓ within the margin, ✗ worse, ? not settled; "

@@ -60,6 +60,22 @@ def freeze(project: Project, variant: str, *, reason: str | None = None) -> Froz
     return frozen
 
 
+def require_reason_to_add(project: Project, variant: str, reason: str | None) -> None:
+    """Stop before candidates are added after a look at the test split, unless it is said why.
+
+    Raises:
+        UserError: there was a look, and there is no reason.
+    """
+    looks = read_ledger(ledger_path(project, project.resolve_name(variant))).looks
+    if looks and reason is None:
+        time, look = looks[-1]
+        raise UserError(
+            f"the test split of '{variant}' was looked at ({look.chosen}, {time}): candidates that "
+            "are added now change the policy",
+            mend='say why, and the card prints it: --reason "…"',
+        )
+
+
 def record_look(
     project: Project,
     decision: Decision,

@@ -8,6 +8,7 @@ from fractions import Fraction
 from mbrelease.averaging.compatibility import check_compatible
 from mbrelease.averaging.recipes import parse_recipe
 from mbrelease.averaging.recipes.wsm import EXAMPLES as WSM_RECIPES
+from mbrelease.errors import UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.candidates import released_checkpoint, run_checkpoints
 from mbrelease.progress import SILENT, Progress
@@ -49,6 +50,14 @@ def propose(project: Project, variant: str) -> list[str]:
             taken.add(weights)
             proposals.append(recipe)
     return proposals
+
+
+def is_finished(project: Project, variant: str) -> bool:
+    """Whether a search would add nothing, as far as is known before anything is measured."""
+    try:
+        return not propose(project, variant)
+    except UserError:
+        return False
 
 
 def _recipes(n_checkpoints: int) -> Iterator[str]:

@@ -93,7 +93,7 @@ def _against_reference(decision: Decision, chosen: Candidate) -> str:
         return f"{sentence}, as reported."
     return (
         f"{sentence}, better by {shown(policy.primary, compared.change)} "
-        f"(95 % interval {interval_text(policy.primary, compared)}{_counts(compared)}); "
+        f"(95% interval {interval_text(policy.primary, compared)}{_counts(compared)}); "
         f"corrected for {len(decision.candidates)} candidates, p "
         f"{p_text(chosen.p_superiority)}."
     )
@@ -203,7 +203,7 @@ def _nothing_chosen(decision: Decision) -> list[str]:
         f"None of the {len(eligible)} candidates{held} is shown to be better than "
         f"{reference.name}: {keep}.",
         f"The nearest is {best.name}: {policy.primary} {_number(best, policy.primary)} against "
-        f"{_number(reference, policy.primary)} (95 % interval of the change "
+        f"{_number(reference, policy.primary)} (95% interval of the change "
         f"{interval_text(policy.primary, compared)}; corrected for {n_all} candidates, p "
         f"{p_text(best.p_superiority)}). {_sample_text(decision, policy.primary).capitalize()} "
         f"find a change of {shown(policy.primary, compared.minimal_detectable_effect or 0.0)} "
@@ -245,13 +245,13 @@ def p_text(p: float | None) -> str:
 
 def _signed(metric: str, value: float) -> str:
     text = shown(metric, abs(value))
-    return f"{'+' if value >= 0 else '−'}{text}"
+    return f"{'+' if value >= 0 else '-'}{text}"
 
 
 def _percent(share: float) -> str:
     if 0 < share < 0.005:
-        return "less than 1 %"
-    return f"{100 * share:.0f} %"
+        return "less than 1%"
+    return f"{100 * share:.0f}%"
 
 
 def _number(candidate: Candidate, metric: str) -> str:
