@@ -8,6 +8,7 @@ Sources:
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 10 and 13.
     Holm, A simple sequentially rejective multiple test procedure (1979).
     Westfall and Young, Resampling-Based Multiple Testing (1993), section 2.
+    Rao and Wu, Resampling Inference with Complex Survey Data (1988).
     Hsu, Multiple Comparisons (1996), chapters 3 and 4.
     Davison and Hinkley, Bootstrap Methods and their Application (1997), section 4.4.
 """
@@ -28,6 +29,7 @@ State = Literal["pass", "fail", "inconclusive"]
 FEWEST_EXAMPLES = 30
 POWER = 0.8
 CHUNK = 250
+FEWER_DRAWS = 3
 # A sum of whole numbers below this is exact in float32, which multiplies twice as fast.
 EXACT_IN_FLOAT32 = 2**24
 
@@ -119,8 +121,17 @@ def _draws(
 
 
 def _counts(n: int, rows: int, generator: np.random.Generator) -> Floats:
+    """How often each of ``n`` units is drawn, (rows, n), in n - 3 draws with replacement.
+
+    A mean of m draws varies by s²/n · (n - 1)/m, where s² is the unbiased variance. With as many
+    draws as units that is too little; n - 1 draws would give s²/n (Rao and Wu, 1988, section 2.4),
+    and n - 3 give the variance of Student's t with n - 1 degrees of freedom, so that percentiles
+    are about those of t and not those of the normal distribution. It matters for a handful of seeds
+    or clusters.
+    """
+    draws = max(1, n - FEWER_DRAWS)
     # Counting draws is several times faster than Generator.multinomial.
-    drawn = generator.integers(0, n, size=(rows, n), dtype=np.int64)
+    drawn = generator.integers(0, n, size=(rows, draws), dtype=np.int64)
     drawn += np.arange(rows)[:, None] * n
     return np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
 
