@@ -1,0 +1,95 @@
+"""What the pictures say: metrics, candidates and guardrails in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mbrelease.evaluation.metric_names import lower_is_better, shown
+from mbrelease.registry.schema import Guardrail
+from mbrelease.selection.decision import Candidate, Decision, Measurement
+
+_WORDS = {
+    "bits_per_byte": "bits per byte",
+    "f1": "F1",
+    "macro_f1": "macro-F1",
+    "matthews": "Matthews correlation",
+    "mrr": "mean reciprocal rank",
+    "pearson": "Pearson correlation",
+    "span_f1": "span F1",
+    "spearman": "Spearman correlation",
+}
+_STATES = {
+    "passes": "passes every guardrail",
+    "stopped": "stopped by a guardrail",
+    "unsettled": "a guardrail is not settled",
+}
+
+
+def metric_words(metric: str) -> str:
+    """``title-abstract/recall@1`` → ``recall@1 of title-abstract``."""
+    task, _, name = metric.rpartition("/")
+    if name.startswith("ndcg@"):
+        words = name.replace("ndcg", "nDCG")
+    else:
+        words = _WORDS.get(name, name.replace("_", " "))
+    return f"{words} of {task}" if task else words
+
+
+def better_words(metric: str) -> str:
+    """Which direction is better: ``higher is better``."""
+    return "lower is better" if lower_is_better(metric) else "higher is better"
+
+
+def candidate_words(candidate: Candidate, among: Sequence[Candidate]) -> str:
+    """``step 50,000``, ``best:3+last``, or the name where that would be ambiguous."""
+    if candidate.kind == "checkpoint" and candidate.step is not None:
+        steps = [one.step for one in among if one.kind == "checkpoint"]
+        return f"step {candidate.step:,}" if steps.count(candidate.step) < 2 else candidate.name
+    recipes = [one.recipe for one in among]
+    if candidate.recipe and recipes.count(candidate.recipe) < 2:
+        return candidate.recipe
+    return candidate.name
+
+
+def state_words(decision: Decision, candidate: Candidate) -> str:
+    """What the guardrails say of a candidate."""
+    return _STATES[candidate.state] if decision.policy.guardrails else "candidate"
+
+
+def guardrail_words(guardrail: Guardrail, reference: str) -> str:
+    """``guardrail: 0.02 worse than owl-base``."""
+    return f"guardrail: {guardrail.margin:.6g} worse than {reference}"
+
+
+def measured(candidate: Candidate, metric: str) -> Measurement | None:
+    """The measurement of ``task/metric``, if there is one."""
+    return next((one for one in candidate.measurements if one.metric == metric), None)
+
+
+def hover_words(decision: Decision, candidate: Candidate, metrics: Sequence[str]) -> str:
+    """A candidate's name, values and state, for the pointer that rests on it."""
+    values = []
+    for metric in metrics:
+        found = measured(candidate, metric)
+        if found is not None:
+            values.append(f"{metric_words(metric)} {value_words(found)}")
+    parts = [candidate.name, *values]
+    if candidate.kind != "reference":
+        parts.append(state_words(decision, candidate))
+    if candidate.name == decision.chosen:
+        parts.append("selected")
+    return "; ".join(parts)
+
+
+def value_words(found: Measurement) -> str:
+    """A value, with its interval where it has one."""
+    value = shown(found.metric, found.value)
+    if found.ci95 is None:
+        return value
+    low, high = (shown(found.metric, bound) for bound in found.ci95)
+    return f"{value} (95 % interval {low} to {high})"
+
+
+def capital(text: str) -> str:
+    """``text`` with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
