@@ -9,6 +9,8 @@ Sources:
     Holm, A simple sequentially rejective multiple test procedure (1979).
     Westfall and Young, Resampling-Based Multiple Testing (1993), section 2.
     Rao and Wu, Resampling Inference with Complex Survey Data (1988).
+    McCullagh, Resampling and Exchangeable Arrays (2000).
+    Owen, The Pigeonhole Bootstrap (2007).
     Hsu, Multiple Comparisons (1996), chapters 3 and 4.
     Davison and Hinkley, Bootstrap Methods and their Application (1997), section 4.4.
 """
@@ -66,8 +68,8 @@ class Bootstrap:
     values: Floats
     """Shape (resamples, scores)."""
     out_of_bag: Floats
-    """Shape (resamples, scores): on the examples a resample has not drawn; only of the scores for
-    which it was asked, otherwise NaN."""
+    """Shape (resamples, scores): on the examples a resample has not drawn, NaN where it has drawn
+    all; only of the scores for which it was asked, otherwise NaN."""
 
 
 def bootstrap(
@@ -80,10 +82,15 @@ def bootstrap(
 ) -> Bootstrap:
     """Resample the examples of ``scores``, all alike, and value each score on every resample.
 
-    Examples are drawn with replacement, whole clusters where there are clusters. Where heads were
-    trained with several seeds, the seeds are drawn too, independently of the examples, and a
-    score's value is the mean over the drawn seeds. Sums are resampled and then divided, never
-    ratios averaged (Efron and Tibshirani, 1993, section 10.6).
+    Examples are drawn with replacement, whole clusters where there are clusters. Sums are resampled
+    and then divided, never ratios averaged (Efron and Tibshirani, 1993, section 10.6).
+
+    Where heads were trained with several seeds, the seeds are drawn too, independently of the
+    examples, and the two effects are added: the mean over all seeds on the drawn examples, plus how
+    far the drawn seeds lie from that mean on all examples. The variance of what a seed does to
+    single examples is so counted twice; it would be counted three times if the drawn seeds were
+    valued on the drawn examples (Owen, 2007), and no resampling counts it once
+    (McCullagh, 2000).
 
     Args:
         scores: Of the same examples in the same order; their seeds are the same, or there is one.
@@ -95,19 +102,28 @@ def bootstrap(
     n_examples = _n_examples(scores[0])
     n_units = n_examples if clusters is None else int(clusters.max()) + 1
     n_seeds = max(map(_n_seeds, scores))
-    asked = list(out_of_bag or [False] * len(scores))
+    asked = np.asarray(out_of_bag or [False] * len(scores))
     table = _Table.of(scores, clusters)
+    of_asked = _Table.of(
+        [one for one, wanted in zip(scores, asked, strict=True) if wanted], clusters
+    )
     everything = np.ones((1, n_units))
+    point = table.values(everything)[0]
+    by_seed = np.stack([np.broadcast_to(one[0], n_seeds) for one in table.by_seed(everything)], 1)
     values = np.empty((resamples, len(scores)))
     left_out = np.full((resamples, len(scores)), np.nan)
     start = 0
     for counts, seed_counts in _draws(n_units, n_seeds, resamples, seed):
         rows = slice(start, start + len(counts))
-        values[rows] = table.values(counts, seed_counts)
-        if any(asked):
-            left_out[rows] = table.values((counts == 0).astype(np.float64), seed_counts, asked)
+        of_seeds = seed_counts / seed_counts.sum(axis=1, keepdims=True) @ (by_seed - point)
+        values[rows] = table.values(counts) + of_seeds
+        absent = counts == 0
+        some = absent.any(axis=1)
+        if asked.any():
+            found = of_asked.values(absent[some].astype(np.float64)) + of_seeds[some][:, asked]
+            left_out[np.ix_(start + np.flatnonzero(some), asked)] = found
         start += len(counts)
-    return Bootstrap(table.values(everything, np.ones((1, n_seeds)))[0], values, left_out)
+    return Bootstrap(point, values, left_out)
 
 
 def _draws(
@@ -124,7 +140,7 @@ def _counts(n: int, rows: int, generator: np.random.Generator) -> Floats:
     """How often each of ``n`` units is drawn, (rows, n), in n - 3 draws with replacement.
 
     A mean of m draws varies by s²/n · (n - 1)/m, where s² is the unbiased variance. With as many
-    draws as units that is too little; n - 1 draws would give s²/n (Rao and Wu, 1988, section 2.4),
+    draws as units that is too little; n - 1 draws would give s²/n (Rao and Wu, 1988),
     and n - 3 give the variance of Student's t with n - 1 degrees of freedom, so that percentiles
     are about those of t and not those of the normal distribution. It matters for a handful of seeds
     or clusters.
@@ -183,30 +199,25 @@ class _Table:
         )
         return _Table(scores, clusters, blocks, tuple(places))
 
-    def values(
-        self, counts: Floats, seed_counts: Floats, wanted: Sequence[bool] | None = None
-    ) -> Floats:
-        """Shape (resamples, scores); NaN of scores that are not wanted."""
+    def by_seed(self, weights: Floats) -> list[Floats]:
+        """Each score of each seed where units have ``weights``, each (resamples, seeds)."""
         sums = [
-            np.asarray(counts.astype(block.dtype) @ block, dtype=np.float64)
+            np.asarray(weights.astype(block.dtype) @ block, dtype=np.float64)
             for block in self.blocks
         ]
-        found = np.full((len(counts), len(self.scores)), np.nan)
-        shares = seed_counts / seed_counts.sum(axis=1, keepdims=True)
-        for column, (score, place) in enumerate(zip(self.scores, self.places, strict=True)):
-            if wanted is not None and not wanted[column]:
-                continue
+        found = []
+        for score, place in zip(self.scores, self.places, strict=True):
             if isinstance(score, AdditiveScore):
                 assert place is not None
-                by_seed = score.value(sums[place[0]][:, place[1]])
+                found.append(score.value(sums[place[0]][:, place[1]]))
             else:
-                weights = counts if self.clusters is None else counts[:, self.clusters]
-                by_seed = score.value(weights).T
-            if by_seed.shape[1] == 1:
-                found[:, column] = by_seed[:, 0]
-            else:
-                found[:, column] = (by_seed * shares).sum(axis=1)
+                of_examples = weights if self.clusters is None else weights[:, self.clusters]
+                found.append(score.value(of_examples).T)
         return found
+
+    def values(self, weights: Floats) -> Floats:
+        """The mean of each score over its seeds, (resamples, scores)."""
+        return np.stack([one.mean(axis=1) for one in self.by_seed(weights)], axis=1)
 
 
 def _by_cluster(columns: Floats, clusters: NDArray[np.int64]) -> Floats:
