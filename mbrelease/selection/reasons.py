@@ -71,10 +71,11 @@ def _tie(decision: Decision, chosen: Candidate) -> list[str]:
             f"{_listed(equals)} {have} the same value; "
             f"the policy's tie-break, {policy.tie_break}, decided."
         ]
+    admitted = [one for one in decision.candidates if one.eligible and one.superior]
+    best = chosen.name if _is_best(decision, chosen, admitted) else "the best"
     cannot = (
-        f"{_listed(equals)} cannot be told from {chosen.name} and from the best on "
-        f"{policy.primary}: the differences are within what "
-        f"{_sample_text(decision, policy.primary)} show by chance"
+        f"{_listed(equals)} cannot be told from {best} on {policy.primary}: "
+        f"the differences are within what {_sample_text(decision, policy.primary)} show by chance"
     )
     if policy.tie_break == "best":
         return [f"{cannot}. The policy then takes the best value, which may be luck."]

@@ -68,7 +68,7 @@ def test_ties_are_broken_by_the_policy(owls, rule, chosen):
     assert decision.chosen == chosen
     others = [c.name for c in decision.candidates if c.name != chosen]
     assert decision.reasons[1] == (
-        f"{' and '.join(others)} cannot be told from {chosen} and from the best on find/recall@1: "
+        f"{' and '.join(others)} cannot be told from {chosen} on find/recall@1: "
         "the differences are within what 400 examples show by chance. "
         f"The policy's tie-break, {rule}, decided."
     )
