@@ -401,6 +401,38 @@ def test_where_nothing_is_selected_the_reference_stays():
     assert "owl-base, the reference, which stays" in alt_text(decision, LOSS)
 
 
+def test_the_selected_need_not_have_the_best_value_and_the_picture_says_why():
+    equals = [one.model_copy(update={"tied": 3 <= i <= 7}) for i, one in enumerate(run(9, 900))]
+    decision = decided(equals, chosen="checkpoint-400")
+    why = "5 candidates are the best as far as can be told; of these the policy takes the earliest."
+    svgs = pictures(decision)
+    assert why in " ".join(words(svgs["title-abstract.recall_at_1"]))
+    assert why in " ".join(words(svgs["front"]))
+    assert "the earliest" not in " ".join(words(svgs["heldout-mlm.loss"]))
+    assert alt_text(decision, FIND).endswith(f"; {why}")
+
+
+def test_names_of_the_front_without_room_stand_below_it():
+    crowd = [average(f"last:{i}", 0.40 + 1e-4 * i, 0.95 + 1e-4 * i) for i in range(2, 22)]
+    svg = pictures(decided(crowd, reference={FIND: 0.1, LOSS: 2.0}))["front"]
+    said = words(svg)
+    assert sum(text in {one.recipe for one in crowd} for text in said) < 10
+    assert f"corners of the line: {', '.join(c.recipe for c in crowd[:-1])} and" in " ".join(said)
+
+
+def test_a_candidate_that_is_best_on_both_is_named_without_a_line():
+    said = words(pictures(decided(run(1), chosen="checkpoint-80000"))["front"])
+    assert "On both step 80,000 is the best candidate." in said
+    assert "no candidate is beyond this line" not in said
+
+
+def test_a_guardrail_is_named_in_brief_where_the_reference_has_a_long_name():
+    decision = decided(run(4), base="the-base-model-of-a-large-organisation-of-2024", chosen=None)
+    averages = [average(f"last:{k}", 0.4, 0.97) for k in range(2, 12)]
+    decision = decision.model_copy(update={"candidates": [*decision.candidates, *averages]})
+    assert "guardrail: 0.02 worse" in words(pictures(decision)["heldout-mlm.loss"])
+
+
 def test_alternative_text_is_one_sentence_with_the_finding():
     published = [
         candidate("checkpoint-20000", {FIND: 0.338, LOSS: 0.996}, step=20_000),

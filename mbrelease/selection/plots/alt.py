@@ -11,8 +11,10 @@ from mbrelease.selection.plots.words import (
     better_words,
     candidate_words,
     capital,
+    listed,
     measured,
     metric_words,
+    tie_words,
     value_words,
 )
 
@@ -24,6 +26,8 @@ def alt_text(decision: Decision, metric: str) -> str:
         *_selected(decision, metric),
         *_last(decision, metric),
     ]
+    if metric == decision.policy.primary and (tie := tie_words(decision)):
+        parts.append(tie.removesuffix("."))
     words = f"{metric_words(metric)} on {decision.split} over training ({better_words(metric)})"
     return f"{capital(words)}: {'; '.join(parts)}."
 
@@ -81,7 +85,7 @@ def front_alt_text(decision: Decision, across: str) -> str:
         f"{capital(metric_words(up))} ({better_words(up)}) against {metric_words(across)} "
         f"({better_words(across)}) on {decision.split}"
     )
-    best = f"no candidate is better on both than {_listed(names)}"
+    best = f"no candidate is better on both than {_some(names)}"
     chosen = decision.chosen_candidate
     if chosen is None:
         return f"{words}: {best}; none is selected."
@@ -91,8 +95,8 @@ def front_alt_text(decision: Decision, across: str) -> str:
     return f"{words}: {best}; the selected {name} is not one of them."
 
 
-def _listed(names: Sequence[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     most = 5
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} others"
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+    if len(names) > most + 1:
+        return listed([*names[:most], f"{len(names) - most} others"])
+    return listed(names)

@@ -11,7 +11,14 @@ from mbrelease.selection.decision import Candidate, Decision
 from mbrelease.selection.plots.alt import front_alt_text
 from mbrelease.selection.plots.colours import MUTED
 from mbrelease.selection.plots.labels import Box, along_level, along_upright, around_mark
-from mbrelease.selection.plots.levels import Range, is_within, levels_of, limits_for
+from mbrelease.selection.plots.levels import (
+    Level,
+    Range,
+    is_within,
+    level_words,
+    levels_of,
+    limits_for,
+)
 from mbrelease.selection.plots.marks import (
     STAIR,
     Mark,
@@ -31,6 +38,7 @@ from mbrelease.selection.plots.sheet import (
     Panel,
     Sheet,
     head_height,
+    note_height,
     shortened,
     text_width,
     tick_words,
@@ -40,8 +48,10 @@ from mbrelease.selection.plots.words import (
     better_words,
     candidate_words,
     hover_words,
+    listed,
     measured,
     metric_words,
+    tie_words,
 )
 
 _HEIGHT = 400.0
@@ -49,7 +59,7 @@ _STRIP = 30.0  # above the panel, for the name of the metric that goes up
 _UNDER = 62.0
 _LONGEST_NAME = 240.0
 _CLEAR = 3.0  # around the mark of another candidate
-_NEAR, _FAR = (9.0, 14.0), (13.0, 20.0, 30.0, 45.0)  # from a mark to its name
+_NEAR, _FAR = (9.0, 14.0), (13.0, 20.0, 30.0, 45.0, 65.0, 90.0)  # from a mark to its name
 _CROWDED = 6.0  # points of lines that the name of one of the front may cover
 _TITLE = "The best trade-offs of two metrics"
 
@@ -108,7 +118,8 @@ def draw_front(decision: Decision, across: str) -> Picture:
     right = float(WIDTH - MARGIN)
     top = head_height(_TITLE, below) + _STRIP
     key_top = top + _HEIGHT + _UNDER
-    sheet = Sheet(key_top + key_height(marks, right) + MARGIN)
+    note, note_top = _note(plane), key_top + key_height(marks, right) + 6
+    sheet = Sheet(note_top + note_height(note) + MARGIN)
     sheet.head(_TITLE, below)
     panel = _draw_panel(sheet, top, plane)
     _draw_stair(panel, plane)
@@ -117,6 +128,7 @@ def draw_front(decision: Decision, across: str) -> Picture:
     _draw_names(sheet, panel, plane)
     _name_guardrails(sheet, panel, guardrails)
     draw_key(sheet, key_top, right, marks)
+    sheet.note(note_top, note)
     drawn = [*plane.everyone, *([plane.reference] if plane.reference else [])]
     hovers = {plane.gid(one): hover_words(decision, one, [plane.up, across]) for one in drawn}
     return Picture(sheet.figure, _TITLE, front_alt_text(decision, across), hovers)
@@ -134,7 +146,18 @@ def _far(plane: Plane) -> str:
 def _key(plane: Plane) -> list[Mark]:
     marks = marks_in(plane.decision, plane.everyone)
     reference = [mark_of(plane.decision, plane.reference)] if plane.reference else []
-    return [*marks, *reference, STAIR]
+    return [*marks, *reference, *([STAIR] if len(plane.front) > 1 else [])]
+
+
+def _note(plane: Plane) -> str:
+    """Not every name has room in the picture."""
+    names = [candidate_words(one, plane.decision.candidates) for one in plane.front]
+    names = [shortened(name, _LONGEST_NAME, SMALL) for name in names]
+    if len(names) == 1:
+        corners = f"On both {names[0]} is the best candidate."
+    else:
+        corners = f"At the corners of the line: {listed(names)}."
+    return f"{corners} {tie_words(plane.decision)}".strip()
 
 
 def _draw_panel(sheet: Sheet, top: float, plane: Plane) -> Panel:
@@ -195,9 +218,9 @@ def _draw_names(sheet: Sheet, panel: Panel, plane: Plane) -> None:
 
 @dataclass(frozen=True)
 class _Guardrail:
-    """A line that is drawn, and its words."""
+    """One that is drawn as a line."""
 
-    words: str
+    level: Level
     upright: bool
     at: float
     """In pixels of the sheet."""
@@ -220,13 +243,13 @@ def _draw_guardrails(panel: Panel, plane: Plane) -> list[_Guardrail]:
                 at = panel.pixel(0, level.value)[1]
                 panel.room.draw([(panel.box.left, at), (panel.box.right, at)])
             line.set(color=level.colour.light, linestyle=level.dashes)
-            drawn.append(_Guardrail(level.words, upright, at))
+            drawn.append(_Guardrail(level, upright, at))
     return drawn
 
 
 def _name_guardrails(sheet: Sheet, panel: Panel, guardrails: Sequence[_Guardrail]) -> None:
     for guardrail in guardrails:
-        words = shortened(guardrail.words, (panel.box.right - panel.box.left) * 0.6, SMALL)
+        words = level_words(guardrail.level, (panel.box.right - panel.box.left) * 0.6)
         size = (text_width(words, SMALL), LINE * SMALL)
         along = along_upright if guardrail.upright else along_level
         box = panel.room.place(along(guardrail.at, panel.box, size))

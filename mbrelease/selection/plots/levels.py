@@ -9,7 +9,7 @@ from typing import Literal
 from mbrelease.evaluation.metric_names import lower_is_better, shown
 from mbrelease.selection.decision import Decision
 from mbrelease.selection.plots.colours import MUTED, VERMILION, Colour
-from mbrelease.selection.plots.sheet import SMALL, shortened
+from mbrelease.selection.plots.sheet import SMALL, shortened, text_width
 from mbrelease.selection.plots.words import guardrail_words, measured
 
 Range = tuple[float, float]
@@ -27,6 +27,8 @@ class Level:
     kind: Literal["reference", "guardrail"]
     value: float
     words: str
+    brief: str
+    """Where there is no room for ``words``."""
     colour: Colour
     dashes: str
     """As matplotlib writes it."""
@@ -45,12 +47,13 @@ def levels_of(decision: Decision, metric: str) -> list[Level]:
     words = f"{name}: {shown(metric, found.value)}{also}{stays}"
     sign = 1 if lower_is_better(metric) else -1
     return [
-        Level("reference", found.value, words, MUTED, "--", bold=decision.chosen is None),
+        Level("reference", found.value, words, words, MUTED, "--", bold=decision.chosen is None),
         *(
             Level(
                 "guardrail",
                 found.value + sign * one.margin,
                 guardrail_words(one, name),
+                guardrail_words(one),
                 VERMILION,
                 ":",
             )
@@ -81,6 +84,12 @@ def _span(low: float, high: float) -> float:
 def is_within(level: Level, limits: Range) -> bool:
     """Whether there is room for its line."""
     return limits[0] <= level.value <= limits[1]
+
+
+def level_words(level: Level, room: float) -> str:
+    """What to write on its line in ``room`` pixels."""
+    fits = text_width(level.words, SMALL, bold=level.bold) <= room
+    return shortened(level.words if fits else level.brief, room, SMALL, bold=level.bold)
 
 
 def far_words(levels: Sequence[Level], limits: Range) -> str:

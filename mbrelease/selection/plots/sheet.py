@@ -143,6 +143,11 @@ class Sheet:
                 y += LINE * size
         return y + 8
 
+    def note(self, top: float, words: str) -> None:
+        """Write a note from ``top`` on, in as many lines as it takes."""
+        for i, line in enumerate(wrapped(words, WIDTH - 2 * MARGIN, SMALL)):
+            self.text((MARGIN, top + (i * LINE + ASCENT) * SMALL), line, colour=MUTED)
+
     def panel(self, box: Box, x: Range, y: Range) -> Panel:
         """Axes in ``box`` with the limits ``x`` and ``y``, and a rule under them."""
         share = (
@@ -189,3 +194,8 @@ def head_height(title: str, below: str) -> float:
     width = WIDTH - 2 * MARGIN
     titles = len(wrapped(title, width, TITLE, bold=True))
     return MARGIN + LINE * (titles * TITLE + len(wrapped(below, width, BODY)) * BODY) + 8
+
+
+def note_height(words: str) -> float:
+    """What ``Sheet.note`` will take."""
+    return len(wrapped(words, WIDTH - 2 * MARGIN, SMALL)) * LINE * SMALL

@@ -23,6 +23,12 @@ _STATES = {
     "stopped": "stopped by a guardrail",
     "unsettled": "a guardrail is not settled",
 }
+_TAKES = {
+    "earliest": "the earliest",
+    "latest": "the latest",
+    "fewest-parents": "the one made of the fewest checkpoints",
+    "best": "the one with the best value",
+}
 
 
 def metric_words(metric: str) -> str:
@@ -56,9 +62,24 @@ def state_words(decision: Decision, candidate: Candidate) -> str:
     return _STATES[candidate.state] if decision.policy.guardrails else "candidate"
 
 
-def guardrail_words(guardrail: Guardrail, reference: str) -> str:
-    """``guardrail: 0.02 worse than owl-base``."""
-    return f"guardrail: {guardrail.margin:.6g} worse than {reference}"
+def guardrail_words(guardrail: Guardrail, reference: str = "") -> str:
+    """``guardrail: 0.02 worse than owl-base``, or less where no reference is given."""
+    words = f"guardrail: {guardrail.margin:.6g} worse"
+    return f"{words} than {reference}" if reference else words
+
+
+def tie_words(decision: Decision) -> str:
+    """Why the selected one need not have the best value; nothing where it has no equals."""
+    n = sum(one.tied for one in decision.candidates)
+    if n < 2 or decision.chosen is None:
+        return ""
+    takes = _TAKES[decision.policy.tie_break]
+    return f"{n} candidates are the best as far as can be told; of these the policy takes {takes}."
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def measured(candidate: Candidate, metric: str) -> Measurement | None:

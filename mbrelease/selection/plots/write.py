@@ -44,8 +44,8 @@ def write_plots(decision: Decision, folder: Path) -> list[Path]:
 
 def draw(decision: Decision) -> dict[str, Picture]:
     """The pictures of ``decision`` by the stems of their files, drawn in the style around it."""
+    from mbrelease.selection.plots.draw_trajectory import draw_trajectory
     from mbrelease.selection.plots.front import draw_front
-    from mbrelease.selection.plots.trajectory import draw_trajectory
 
     pictures = {
         trajectory_stem(decision, metric): draw_trajectory(decision, metric)
