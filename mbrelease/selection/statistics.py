@@ -68,8 +68,8 @@ class Bootstrap:
     values: Floats
     """Shape (resamples, scores)."""
     out_of_bag: Floats
-    """Shape (resamples, scores): on the examples a resample has not drawn, NaN where it has drawn
-    all; only of the scores for which it was asked, otherwise NaN."""
+    """Shape (resamples, scores): on the examples a resample has not drawn; only of the scores for
+    which it was asked, otherwise NaN."""
 
 
 def bootstrap(
@@ -89,8 +89,7 @@ def bootstrap(
     examples, and the two effects are added: the mean over all seeds on the drawn examples, plus how
     far the drawn seeds lie from that mean on all examples. The variance of what a seed does to
     single examples is so counted twice; it would be counted three times if the drawn seeds were
-    valued on the drawn examples (Owen, 2007), and no resampling counts it once
-    (McCullagh, 2000).
+    valued on the drawn examples (Owen, 2007), and no resampling counts it once (McCullagh, 2000).
 
     Args:
         scores: Of the same examples in the same order; their seeds are the same, or there is one.
@@ -117,11 +116,9 @@ def bootstrap(
         rows = slice(start, start + len(counts))
         of_seeds = seed_counts / seed_counts.sum(axis=1, keepdims=True) @ (by_seed - point)
         values[rows] = table.values(counts) + of_seeds
-        absent = counts == 0
-        some = absent.any(axis=1)
         if asked.any():
-            found = of_asked.values(absent[some].astype(np.float64)) + of_seeds[some][:, asked]
-            left_out[np.ix_(start + np.flatnonzero(some), asked)] = found
+            absent = (counts == 0).astype(np.float64)
+            left_out[rows, asked] = of_asked.values(absent) + of_seeds[:, asked]
         start += len(counts)
     return Bootstrap(point, values, left_out)
 
