@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,15 @@ class CheckResult:
     expected: str
     found: str
     mend: str | None = None
+    details: Mapping[str, Any] | None = None
+    """Tables behind the answer, as JSON values; ``--json`` carries them, the screen does not."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as JSON values; ``details`` only where there are any."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.details is None:
+            del values["details"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class Report:
         return {
             "path": str(self.path),
             "passed": self.passed,
-            "results": [asdict(result) for result in self.results],
+            "results": [result.as_json() for result in self.results],
         }
 
 
