@@ -27,6 +27,8 @@ TEXTS_A_PIECE = 16_384
 """Tokenized and sorted by length together, so that memory does not grow with the texts."""
 MASKED_A_PIECE = 1024
 """Positions the head runs on together: their logits, one a token of the vocabulary, are large."""
+SCORED_AT_ONCE = {"cpu": 16, "cuda": MASKED_A_PIECE}
+"""Positions whose logits are scored together: on a CPU as many as stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -197,13 +199,18 @@ class Encoder:
             torch.split(to_device(array, self.backend.device), MASKED_A_PIECE)
             for array in (asked, labels[asked], row)
         )
+        rows = SCORED_AT_ONCE[self.backend.device]
         with torch.inference_mode():
             sums = torch.zeros(len(inputs), 2, dtype=torch.float64, device=hidden.device)
             for at, true, into in zip(where, label, text, strict=True):
-                logits = self.model.decoder(self.model.head(hidden[at])).float()
-                nll = logits.logsumexp(dim=-1) - logits.gather(1, true[:, None])[:, 0]
-                hits = logits.argmax(dim=-1) == true
-                sums.index_add_(0, into, torch.stack([nll.double(), hits.double()], dim=1))
+                logits = self.model.decoder(self.model.head(hidden[at]))
+                scores = [
+                    _nll_and_hit(some.float(), tokens)
+                    for some, tokens in zip(
+                        torch.split(logits, rows), torch.split(true, rows), strict=True
+                    )
+                ]
+                sums.index_add_(0, into, torch.cat(scores))
             return sums
 
     def _run(
@@ -249,6 +256,15 @@ class Encoder:
                 f"{self.config.vocab_size} embeddings",
                 mend="put the tokenizer beside it that the model was trained with",
             )
+
+
+def _nll_and_hit(logits: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Negative log-likelihood of each true token and whether it leads: float64, (positions, 2)."""
+    import torch
+
+    nll = logits.logsumexp(dim=-1) - logits.gather(1, true[:, None])[:, 0]
+    hit = logits.argmax(dim=-1) == true
+    return torch.stack([nll.double(), hit.double()], dim=1)
 
 
 def _first_of_each(hidden: torch.Tensor, lengths: list[int]) -> torch.Tensor:
