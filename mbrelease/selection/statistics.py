@@ -102,10 +102,8 @@ def bootstrap(
     n_units = n_examples if clusters is None else int(clusters.max()) + 1
     n_seeds = max(map(_n_seeds, scores))
     asked = np.asarray(out_of_bag or [False] * len(scores))
-    table = _Table.of(scores, clusters)
-    of_asked = _Table.of(
-        [one for one, wanted in zip(scores, asked, strict=True) if wanted], clusters
-    )
+    wanted = [score for score, one in zip(scores, asked, strict=True) if one]
+    table, of_asked = (_Table.of(some, n_units, clusters) for some in (scores, wanted))
     everything = np.ones((1, n_units))
     point = table.values(everything)[0]
     by_seed = np.stack([np.broadcast_to(one[0], n_seeds) for one in table.by_seed(everything)], 1)
@@ -169,7 +167,7 @@ class _Table:
     """Of each additive score its block and its columns there, (seeds, k)."""
 
     @staticmethod
-    def of(scores: Sequence[Score], clusters: NDArray[np.int64] | None) -> _Table:
+    def of(scores: Sequence[Score], n_units: int, clusters: NDArray[np.int64] | None) -> _Table:
         kept: tuple[list[Floats], list[Floats]] = ([], [])
         known: dict[tuple[int, bytes], int] = {}
         places: list[tuple[int, NDArray[np.int64]] | None] = []
@@ -189,7 +187,6 @@ class _Table:
                     kept[block].append(column)
                 at[position] = known[key]
             places.append((block, at))
-        n_units = len(next((column for block in kept for column in block), ()))
         blocks = tuple(
             np.stack(columns, axis=1).astype(dtype) if columns else np.empty((n_units, 0), dtype)
             for columns, dtype in zip(kept, (np.float32, np.float64), strict=True)
