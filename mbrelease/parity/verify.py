@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.config import ModernBertConfig, normal_form
@@ -49,8 +51,8 @@ def verify(
     publishable = not (path / TRAINER_STATE).exists()
     results = config_checks.check_config(checkpoint.raw_config, publishable=publishable)
     config = _readable(checkpoint)
-    if parent is not None and config is not None:
-        results.append(lineage.check_against_parent(config, parent.config, relation))
+    if config is not None:
+        results += _lineage(checkpoint.raw_config, config, parent, relation)
     results += _weights(checkpoint, config, load=load, progress=progress)
     results += tokenizer_checks.check_tokenizer(checkpoint, config, publishable=publishable)
     if parent is not None:
@@ -58,6 +60,19 @@ def verify(
     results += check_files(path, publishable=publishable)
     results += _loading(checkpoint, results, load=load, progress=progress)
     return Report(path=path, results=tuple(results))
+
+
+def _lineage(
+    raw: Mapping[str, Any],
+    config: ModernBertConfig,
+    parent: Checkpoint | None,
+    relation: str | None,
+) -> list[CheckResult]:
+    results = [lineage.check_family(config, raw, judged=parent is not None)]
+    if parent is not None:
+        origin = lineage.origin_of_folder(parent.config, parent.raw_config)
+        results.append(lineage.check_against_parent(config, raw, origin, relation))
+    return results
 
 
 def open_modernbert(path: Path) -> Checkpoint:
