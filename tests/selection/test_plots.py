@@ -206,7 +206,7 @@ def test_the_curve_says_in_words_what_it_shows(drawn):
         "passes every guardrail",
         "stopped by a guardrail",
         "a guardrail is not settled",
-        "95 % interval",
+        "95% interval",
     } <= set(words(drawn["heldout-mlm.loss"]))
 
 
@@ -237,7 +237,7 @@ def test_every_candidate_has_a_mark_and_the_shape_tells_its_state(drawn):
 def test_a_mark_says_its_name_values_and_state_under_the_pointer(drawn):
     titles = [title.text for title in drawn["heldout-mlm.loss"].iter(f"{SVG}title")]
     assert (
-        "checkpoint-800; loss of heldout-mlm 1.0035 (95 % interval 0.9835 to 1.0235); "
+        "checkpoint-800; loss of heldout-mlm 1.0035 (95% interval 0.9835 to 1.0235); "
         "passes every guardrail; selected" in titles
     )
     assert any(title.endswith("; stopped by a guardrail") for title in titles)
@@ -375,7 +375,7 @@ def test_reported_points_have_no_band(drawn):
     svg = pictures(decided(points(3)))["heldout-mlm.loss"]
     ids = {element.get("id") for element in svg.iter()}
     assert "curve" in ids and "band" not in ids
-    assert "95 % interval" not in words(svg)
+    assert "95% interval" not in words(svg)
     assert "band" in {element.get("id") for element in drawn["heldout-mlm.loss"].iter()}
 
 

@@ -55,9 +55,9 @@ def mark_of(decision: Decision, candidate: Candidate) -> Mark:
     return Mark("o", 8, BLUE, BLUE, words)
 
 
-BAND = Mark("band", 0, BLUE, BLUE, "95 % interval")
+BAND = Mark("band", 0, BLUE, BLUE, "95% interval")
 STAIR = Mark("stair", 0, MUTED, MUTED, "no candidate is beyond this line")
-BAR = Mark("|", 18, BLUE, BLUE, "95 % interval", 2.0)
+BAR = Mark("|", 18, BLUE, BLUE, "95% interval", 2.0)
 
 
 def marks_in(decision: Decision, candidates: Sequence[Candidate]) -> list[Mark]:

@@ -108,7 +108,7 @@ def value_words(found: Measurement) -> str:
     if found.ci95 is None:
         return value
     low, high = (shown(found.metric, bound) for bound in found.ci95)
-    return f"{value} (95 % interval {low} to {high})"
+    return f"{value} (95% interval {low} to {high})"
 
 
 def capital(text: str) -> str:
