@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -123,6 +123,24 @@ def write_bytes(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Write ``data`` as the whole of ``path``, or leave ``path`` as it was."""
     with atomic_file(path, mode=mode) as file:
         file.write(data)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write several files of ``folder`` by name; none takes its place before all are on the disk.
+
+    A file that is replaced keeps its permissions.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full.
+    """
+    with contextlib.ExitStack() as stack:
+        for name, data in files.items():
+            path = folder / name
+            mode = path.stat().st_mode & 0o777 if path.exists() else None
+            file = stack.enter_context(atomic_file(path, mode=mode))
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -257,7 +275,8 @@ def _replace(temporary: Path, path: Path) -> None:
     """Let the finished folder ``temporary`` take the place of ``path``."""
     old = path.parent / f".{path.name}.old"
     for entry in [*sorted(temporary.rglob("*")), temporary]:
-        sync(entry)
+        if not entry.is_symlink():  # what it points to is another's, or may not be there
+            sync(entry)
     if (temporary / RESUME).exists():
         _remove(temporary / RESUME)
         sync(temporary)

@@ -14,6 +14,7 @@ from mbrelease.files import (
     canonical_json,
     read_json,
     sha256_json,
+    write_files,
     write_json,
     write_text,
 )
@@ -27,6 +28,25 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+def test_no_file_of_several_is_replaced_before_all_are_written(tmp_path):
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "a").chmod(0o600)
+    (tmp_path / "c").mkdir()  # cannot be replaced by a file
+    with pytest.raises(UserError, match="cannot write"):
+        write_files(tmp_path, {"a": b"new", "b": b"new", "c": b"new"})
+    assert (tmp_path / "a").read_text() == "old"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "c"]
+    write_files(tmp_path, {"a": b"new", "b": b"new"})
+    assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text() == "new"
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_may_hold_links_that_lead_nowhere(tmp_path):
+    with atomic_folder(tmp_path / "folder") as folder:
+        (folder / "link").symlink_to(tmp_path / "nowhere")
+    assert (tmp_path / "folder" / "link").is_symlink()
 
 
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
