@@ -7,6 +7,7 @@ both generations, each saying the same.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -148,7 +149,7 @@ def tokenizer_files(source: Source) -> dict[str, bytes]:
     special = {key: tokenizer[key] for key in SPECIAL_TOKENS if tokenizer.get(key) is not None}
     return {
         "tokenizer_config.json": _json_bytes("tokenizer_config.json", tokenizer),
-        "special_tokens_map.json": _json_bytes("special_tokens_map.json", special),
+        "special_tokens_map.json": _special_tokens_map(source, special),
         "tokenizer.json": vocabulary,
     }
 
@@ -217,6 +218,28 @@ def _tokenizer_file(source: Source, name: str) -> bytes:
             mend="save the tokenizer beside the weights: tokenizer.save_pretrained(folder)",
         )
     return data
+
+
+def _special_tokens_map(source: Source, special: Mapping[str, Any]) -> bytes:
+    """What the source has, if it names the same tokens (it may say more of them), or a new one."""
+    name = "special_tokens_map.json"
+    existing = source.companion(name)
+    if existing is not None:
+        with contextlib.suppress(UserError):
+            content = parse_json(existing, source.path / name)
+            named = content if isinstance(content, dict) else {}
+            if all(
+                _token_text(named.get(k)) == _token_text(special.get(k)) for k in SPECIAL_TOKENS
+            ):
+                return existing
+    return _json_bytes(name, special)
+
+
+def _token_text(token: object) -> str | None:
+    # A file may describe a token at length: {"content": "[MASK]", "lstrip": true, …}.
+    if isinstance(token, Mapping):
+        token = token.get("content")
+    return token if isinstance(token, str) else None
 
 
 def _json_bytes(name: str, value: Mapping[str, Any]) -> bytes:

@@ -25,6 +25,7 @@ COMMANDS = {
     "export": ("export", "Write measured results in mteb's layout."),
     "average": ("average", "Average checkpoints into one."),
     "convert": ("convert", "Write a checkpoint of any format as safetensors."),
+    "normalize": ("normalize", "Rewrite config and tokenizer so that all transformers read them."),
     "select": ("select", "Choose a candidate by the policy."),
     "verify": ("verify", "Check that a checkpoint is ModernBERT and loads."),
     "card": ("card", "Write the model card from the evidence."),
