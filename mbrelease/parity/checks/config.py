@@ -13,7 +13,8 @@ from mbrelease.checkpoints.config import (
     normal_form,
     regular_interval,
 )
-from mbrelease.parity.report import CheckResult, failed, graded, passed, skipped
+from mbrelease.parity.reference import head_of
+from mbrelease.parity.report import CheckResult, failed, graded, passed, skipped, warned
 
 Raw = Mapping[str, Any]
 
@@ -171,6 +172,25 @@ def check_sparse_prediction(raw: Raw) -> CheckResult:
     )
 
 
+def check_head_activation(raw: Raw) -> CheckResult:
+    """The head for masked tokens has the layers' activation, as in every known model.
+
+    A converter that reads Composer's ``head_class_act`` (silu) in place of ``head_pred_act``
+    leaves another, and every logit is wrong. A head of classes may have its own.
+    """
+    name, expected = "config.head_activation", "classifier_activation as hidden_activation"
+    layers, head = raw.get("hidden_activation", "gelu"), raw.get("classifier_activation", "gelu")
+    if head_of(raw) != "mlm" or head == layers:
+        return passed(name, f"{head}", expected)
+    return warned(
+        name,
+        expected=expected,
+        found=f"the head for masked tokens has {head}, the layers {layers}",
+        mend=f'write "classifier_activation": "{layers}" unless it was trained with {head}: '
+        "Composer's head_pred_act, not its head_class_act",
+    )
+
+
 def check_heads(raw: Raw) -> CheckResult:
     """The hidden size divides into heads of an even size, as rotary embeddings need."""
     name, expected = "config.heads", "hidden_size = heads × an even number"
@@ -263,5 +283,6 @@ TRAPS: tuple[Callable[[Raw], CheckResult], ...] = (
     check_flat_rope,
     check_layer_types,
     check_sparse_prediction,
+    check_head_activation,
     check_heads,
 )

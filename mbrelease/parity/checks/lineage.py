@@ -116,6 +116,25 @@ def compare(
     ]
 
 
+def check_lineage(
+    config: ModernBertConfig,
+    raw: Raw,
+    origin: Origin | None,
+    relation: str | None,
+    declared: Mapping[str, int | None],
+) -> list[CheckResult]:
+    """Every question about where the model comes from that can be asked.
+
+    Args: as of :func:`compare`; ``origin`` is the parent, if there is one to compare with.
+    """
+    results = [check_family(config, raw, declared, judged=origin is not None)]
+    if declared:
+        results.append(check_declared(config, declared))
+    if origin is not None:
+        results.append(check_against_parent(config, raw, origin, relation, declared))
+    return results
+
+
 def check_against_parent(
     config: ModernBertConfig,
     raw: Raw,
@@ -187,10 +206,10 @@ def _family(said: Fields, found: list[Match], fields: list[Comparison]) -> Check
         return passed(name, f"{member.name}{also}", expected)
     listed = shortened(
         (f"{key} {_said(said[key])} ({_said(member.fields[key])})" for key in nearest.differing),
-        shown=6,
+        shown=4,
     )
     if not nearest.same_size:
-        return passed(name, f"a size of its own; {member.name} but for {listed}", expected)
+        return passed(name, f"a size of its own, nearest {member.name}: {listed}", expected)
     # Of the biases and the pooling of a head the weights and the parent know more.
     ignored = HEAD - {"classifier_activation"}
     if all(field.verdict != "wrong" or field.field in ignored for field in fields):
