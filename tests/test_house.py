@@ -10,9 +10,9 @@ import mbrelease
 PACKAGE = Path(mbrelease.__file__).parent
 LEVEL = {
     "errors": 0, "files": 0, "file_hashes": 0, "progress": 0,
-    "checkpoints": 1, "registry": 1,
-    "evaluation": 2, "averaging": 2, "parity": 2,
-    "selection": 3,
+    "checkpoints": 1, "registry": 1, "pictures": 1,
+    "evaluation": 2, "averaging": 2,
+    "selection": 3, "parity": 3,
     "hub": 4, "cards": 4,
     "pipeline": 5,
     "demo": 6,

@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 import pytest
 
 from mbrelease.errors import MissingExtra, UserError
+from mbrelease.pictures.colours import COLOURS, INK, MUTED, PAPER, RULE
+from mbrelease.pictures.labels import Box, Room
 from mbrelease.registry.schema import Guardrail, Policy
 from mbrelease.selection.decision import Candidate, Decision, GuardrailResult, Measurement
 from mbrelease.selection.plots import alt_text, front_alt_text, write_plots
-from mbrelease.selection.plots.colours import COLOURS, INK, MUTED, PAPER, RULE
-from mbrelease.selection.plots.labels import Box, Room
 from mbrelease.selection.plots.pareto import pareto_front, staircase
 from mbrelease.selection.plots.write import draw
 
@@ -119,7 +119,7 @@ def science():
 
 def pictures(decision):
     """The SVGs by the end of their names, parsed."""
-    from mbrelease.selection.plots import render
+    from mbrelease.pictures import render
 
     with render.plain_style():
         drawn = draw(decision)
@@ -147,7 +147,7 @@ def marks(svg):
 
 def box_of(text):
     """Where a text stands: (left, top, right, bottom), as wide as in the font it is measured in."""
-    from mbrelease.selection.plots.sheet import text_width
+    from mbrelease.pictures.sheet import text_width
 
     style, x, y = text.get("style"), float(text.get("x")), float(text.get("y"))
     size = float(re.search(r"font-size: ([\d.]+)px", style)[1])

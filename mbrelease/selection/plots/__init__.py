@@ -1,8 +1,4 @@
-"""Pictures of a decision: each metric over training, and two metrics against each other.
-
-An SVG takes its colours from the page's scheme and has no background; the PNG beside it is for
-places that take no SVG, and is opaque and light, which reads on a dark page too.
-"""
+"""Pictures of a decision: each metric over training, and two metrics against each other."""
 
 from __future__ import annotations
 

@@ -6,27 +6,11 @@ import itertools
 from collections.abc import Sequence
 
 from mbrelease.evaluation.metric_names import shown
-from mbrelease.selection.decision import Candidate, Decision
-from mbrelease.selection.plots.alt import alt_text
-from mbrelease.selection.plots.colours import BLUE, INK, MUTED
-from mbrelease.selection.plots.labels import Box, along_level, around_mark
-from mbrelease.selection.plots.levels import (
-    Range,
-    far_words,
-    is_within,
-    level_words,
-)
-from mbrelease.selection.plots.marks import (
-    BAND,
-    BAR,
-    Mark,
-    draw_key,
-    draw_mark,
-    mark_of,
-    marks_in,
-)
-from mbrelease.selection.plots.render import Picture
-from mbrelease.selection.plots.sheet import (
+from mbrelease.pictures.colours import BLUE, INK, MUTED
+from mbrelease.pictures.labels import Box, along_level, around_mark
+from mbrelease.pictures.marks import Mark, draw_key, draw_mark
+from mbrelease.pictures.render import Picture
+from mbrelease.pictures.sheet import (
     LINE,
     MARGIN,
     SMALL,
@@ -39,6 +23,15 @@ from mbrelease.selection.plots.sheet import (
     text_width,
     ticks_within,
 )
+from mbrelease.selection.decision import Candidate, Decision
+from mbrelease.selection.plots.alt import alt_text
+from mbrelease.selection.plots.levels import (
+    Range,
+    far_words,
+    is_within,
+    level_words,
+)
+from mbrelease.selection.plots.marks import BAND, BAR, mark_of, marks_in
 from mbrelease.selection.plots.trajectory import Trajectory, gather
 from mbrelease.selection.plots.trajectory_layout import LONGEST_NAME, lay_out
 from mbrelease.selection.plots.words import (

@@ -7,30 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mbrelease.evaluation.metric_names import lower_is_better
-from mbrelease.selection.decision import Candidate, Decision
-from mbrelease.selection.plots.alt import front_alt_text
-from mbrelease.selection.plots.colours import MUTED
-from mbrelease.selection.plots.labels import Box, along_level, along_upright, around_mark
-from mbrelease.selection.plots.levels import (
-    Level,
-    Range,
-    is_within,
-    level_words,
-    levels_of,
-    limits_for,
-)
-from mbrelease.selection.plots.marks import (
-    STAIR,
-    Mark,
-    draw_key,
-    draw_mark,
-    key_height,
-    mark_of,
-    marks_in,
-)
-from mbrelease.selection.plots.pareto import pareto_front, staircase
-from mbrelease.selection.plots.render import Picture
-from mbrelease.selection.plots.sheet import (
+from mbrelease.pictures.colours import MUTED
+from mbrelease.pictures.labels import Box, along_level, along_upright, around_mark
+from mbrelease.pictures.marks import Mark, draw_key, draw_mark, key_height
+from mbrelease.pictures.render import Picture
+from mbrelease.pictures.sheet import (
     LINE,
     MARGIN,
     SMALL,
@@ -44,6 +25,18 @@ from mbrelease.selection.plots.sheet import (
     tick_words,
     ticks_within,
 )
+from mbrelease.selection.decision import Candidate, Decision
+from mbrelease.selection.plots.alt import front_alt_text
+from mbrelease.selection.plots.levels import (
+    Level,
+    Range,
+    is_within,
+    level_words,
+    levels_of,
+    limits_for,
+)
+from mbrelease.selection.plots.marks import STAIR, mark_of, marks_in
+from mbrelease.selection.plots.pareto import pareto_front, staircase
 from mbrelease.selection.plots.words import (
     better_words,
     candidate_words,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mbrelease.evaluation.metric_names import lower_is_better, shown
+from mbrelease.pictures.colours import MUTED, VERMILION, Colour
+from mbrelease.pictures.sheet import SMALL, shortened, text_width
 from mbrelease.selection.decision import Decision
-from mbrelease.selection.plots.colours import MUTED, VERMILION, Colour
-from mbrelease.selection.plots.sheet import SMALL, shortened, text_width
 from mbrelease.selection.plots.words import guardrail_words, measured
 
 Range = tuple[float, float]

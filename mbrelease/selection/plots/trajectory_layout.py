@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mbrelease.selection.decision import Candidate
-from mbrelease.selection.plots.labels import Box
-from mbrelease.selection.plots.marks import Mark, key_height
-from mbrelease.selection.plots.sheet import (
+from mbrelease.pictures.labels import Box
+from mbrelease.pictures.marks import Mark, key_height
+from mbrelease.pictures.sheet import (
     MARGIN,
     SMALL,
     WIDTH,
@@ -17,6 +16,7 @@ from mbrelease.selection.plots.sheet import (
     tick_words,
     ticks_within,
 )
+from mbrelease.selection.decision import Candidate
 from mbrelease.selection.plots.trajectory import Trajectory
 
 _STRIP = 26.0  # above a panel, for the words on what it shows

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbrelease.errors import MissingExtra
 from mbrelease.evaluation.metric_names import split_metric
-from mbrelease.files import write_bytes
+from mbrelease.pictures.write import write_pictures
 from mbrelease.selection.decision import Decision
 from mbrelease.selection.plots.words import measured
 
 if TYPE_CHECKING:
-    from mbrelease.selection.plots.render import Picture
+    from mbrelease.pictures.render import Picture
 
 
 def write_plots(decision: Decision, folder: Path) -> list[Path]:
@@ -24,22 +23,7 @@ def write_plots(decision: Decision, folder: Path) -> list[Path]:
         MissingExtra: matplotlib is not installed.
         UserError: the folder cannot be written.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("plot", "drawing pictures") from error
-    from mbrelease.selection.plots import render
-
-    written = []
-    with render.plain_style():
-        for stem, picture in draw(decision).items():
-            for path, data in (
-                (folder / f"{stem}.svg", render.svg_bytes(picture)),
-                (folder / f"{stem}.png", render.png_bytes(picture)),
-            ):
-                write_bytes(path, data)
-                written.append(path)
-    return written
+    return write_pictures(lambda: draw(decision), folder)
 
 
 def draw(decision: Decision) -> dict[str, Picture]:

@@ -13,8 +13,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from mbrelease.selection.plots.colours import INK, MUTED, RULE, Colour
-from mbrelease.selection.plots.labels import Box, Pixel, Room
+from mbrelease.pictures.colours import INK, MUTED, RULE, Colour
+from mbrelease.pictures.labels import Box, Pixel, Room
 
 # On a phone a page is about 360 pixels wide: letters of 16 become 9, which can be read.
 WIDTH = 640

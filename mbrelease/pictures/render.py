@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
-from mbrelease.selection.plots.colours import PAPER, style_sheet
-from mbrelease.selection.plots.sheet import POINTS_AN_INCH
+from mbrelease.pictures.colours import PAPER, style_sheet
+from mbrelease.pictures.sheet import POINTS_AN_INCH
 
 _PNG_SCALE = 2.5  # 1,600 pixels wide: sharp at 700 on a screen of high resolution
 _SETTINGS = {
