@@ -11,7 +11,7 @@ from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, print_table, talk
 
 if TYPE_CHECKING:
-    from mbrelease.evaluation.reported import Change
+    from mbrelease.evaluation.reported import Change, ReportedResult
     from mbrelease.registry.project import Project
 
 # Not read from the importers, so that the help imports none of them.
@@ -60,10 +60,11 @@ def command(
 
     project = load_project(registry_path)
     name = project.resolve_name(variant)
+    names = _names(project, name)
     results = collect(
         Request(
             files=files,
-            models=_names(project, name),
+            models=names,
             root=project.root,
             format=format_name,
             url=source,
@@ -76,6 +77,9 @@ def command(
         print_json([_as_json(change) for change in changes])
         return
     _print_changes(changes)
+    others = {str(one.details["model"]) for one in results if "model" in one.details} - {*names}
+    if others:
+        talk(f"the files call the model {', '.join(sorted(others))}")
     talk(_summary(changes, name, plan_only))
 
 
@@ -112,9 +116,18 @@ def _note(change: Change) -> str:
     notes = [
         result.subset if result.subset != "default" else "",
         f"seed {result.seed}" if result.seed is not None else "",
-        f"of {result.n_examples} examples only" if "limit" in result.details else "",
+        f"step {result.step}" if result.step is not None else "",
+        _limit(result),
     ]
     return ", ".join(note for note in notes if note)
+
+
+def _limit(result: ReportedResult) -> str:
+    """That a run left examples out; a limit above the number of examples leaves none out."""
+    n_examples, available = result.n_examples, result.details.get("n_available")
+    if "limit" not in result.details or (n_examples is not None and n_examples == available):
+        return ""
+    return "of a part of the examples" if n_examples is None else f"of {n_examples} examples only"
 
 
 def _summary(changes: list[Change], variant: str, plan_only: bool) -> str:

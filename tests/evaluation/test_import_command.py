@@ -108,6 +108,49 @@ def test_a_run_over_a_part_of_the_data_is_said_to_be_one(project, capsys):
     assert "of 3 examples only" in capsys.readouterr().out
 
 
+def limited(project, capsys, edit):
+    content = json.loads((project / "results_limited.json").read_text())
+    edit(content)
+    (project / "edited.json").write_text(json.dumps(content))
+    assert main(["import", "edited.json", "--as", "owl"]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_limit_that_left_nothing_out_is_no_part_of_the_data(project, capsys):
+    said = limited(project, capsys, lambda content: content["n-samples"]["owls"].update(original=3))
+    lines = {line.split()[0]: line for line in said.splitlines() if " acc " in line}
+    assert "examples" not in lines["owls"]
+
+
+def test_a_limited_group_of_unknown_size_is_a_part(project, capsys):
+    def as_older_versions_wrote(content):
+        del content["results"]["birds"]["sample_len"]
+
+    said = limited(project, capsys, as_older_versions_wrote)
+    assert "of a part of the examples" in said and "None" not in said
+
+
+def test_evaluations_of_several_steps_are_told_apart(project, capsys):
+    for step in (10, 20):
+        content = {
+            "global_step": step,
+            "max_steps": 20,
+            "log_history": [{"step": step, "eval_loss": 2.0}],
+        }
+        (project / f"state{step}.json").write_text(json.dumps(content))
+    assert main(["import", "state10.json", "state20.json", "--as", "owl"]) == 0
+    said = capsys.readouterr().out
+    assert "step 10" in said and "step 20" in said
+
+
+@pytest.mark.parametrize(("model", "said"), [("owls/wren", True), ("owls/base", False)])
+def test_that_a_harness_measured_a_model_of_another_name_is_said(project, capsys, model, said):
+    content = json.loads((project / "results_whole.json").read_text()) | {"model_name": model}
+    (project / "results_whole.json").write_text(json.dumps(content))
+    assert main(["import", "results_whole.json", "--as", "owl"]) == 0
+    assert ("the files call the model owls/wren" in capsys.readouterr().err) is said
+
+
 def test_a_task_may_be_named(project):
     (project / "all_results.json").write_text('{"eval_loss": 2.5, "eval_runtime": 1.0}')
     assert main(["import", "all_results.json", "--as", "owl", "--task", "heldout"]) == 0
@@ -143,6 +186,8 @@ def test_a_file_elsewhere_is_named_without_the_way_to_it(project, tmp_path_facto
         (["others.csv"], "says nothing of owl or owls/base or production; its models are a, b"),
         (["twice.csv"], "twice.csv:2 and twice.csv:4 contradict each other: f1 of t dev is 1.0 and "
          "2.0"),
+        (["state.json"], "contradict each other: loss of trainer dev is 2.0 and 2.1\n"
+         "  import a file that holds one of them, such as eval_results.json"),
         (["empty.csv"], "no result in empty.csv"),
         (["number.json"], "number.json: dev, default, f1: task_name is 3"),
         (["array.json"], "array.json: dev, default, f1: task_name is [3]"),
@@ -156,6 +201,8 @@ def test_what_cannot_be_imported_is_a_sentence(project, capsys, arguments, said)
         "others.csv": f"{head}\nb,t,f1,1,dev\na,t,f1,1,dev\n",
         "twice.csv": f"{head}\nowl,t,f1,1,dev\nowl,t,f1,1,test\nowl,t,f1,2,dev\n",
         "empty.csv": f"{head}\n",
+        "state.json": '{"global_step": 9, "max_steps": 9, "log_history": '
+        '[{"step": 9, "eval_loss": 2.0}, {"step": 9, "eval_loss": 2.1}]}',
         "number.json": MTEB % "3", "array.json": MTEB % "[3]",
     }.items():  # fmt: skip
         (project / name).write_text(text)

@@ -61,6 +61,15 @@ def test_an_evaluation_outside_training_is_of_test(folder):
     assert (ndcg.value, ndcg.details) == (float(rows(path)[-1]["cosine-NDCG@10"]), {})
 
 
+def test_a_name_with_spaces_names_the_task_and_thresholds_are_no_results(tmp_path):
+    path = tmp_path / "binary_classification_evaluation_owl pairs_results.csv"
+    path.write_text("epoch,steps,cosine_f1,cosine_f1_threshold\n1,2,0.5,0.83\n")
+    [f1] = importer.read(path)
+    assert (f1.result.task_name, f1.result.metric, f1.result.value) == (
+        "binary_classification_evaluation_owl-pairs", "cosine_f1", 0.5,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -68,7 +68,12 @@ def finite(value: Any, place: str) -> float:
     """
     try:
         number = float(value)
-    except (TypeError, ValueError, OverflowError):
+    except ValueError:
+        raise UserError(
+            f"{place}: {value!r} is not a finite number",
+            mend="write a number alone, with a point and without a unit: 87.4",
+        ) from None
+    except (TypeError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise UserError(f"{place}: {value!r} is not a finite number", mend="leave the result out")

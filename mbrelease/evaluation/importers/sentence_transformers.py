@@ -15,6 +15,8 @@ from mbrelease.evaluation.reported import ReportedResult, ReportSource
 
 COLUMNS = ["epoch", "steps"]
 OUTSIDE_TRAINING = "-1"
+# Where a score was cut in two to reach an accuracy or F1: no measure of the model.
+THRESHOLD = "_threshold"
 
 
 def recognises(path: Path) -> bool:
@@ -50,6 +52,7 @@ def read(path: Path) -> list[Reported]:
             f"{path}:{line}, {name}",
         )
         for name, value in list(zip(header, row, strict=True))[2:]
+        if not name.endswith(THRESHOLD)
     ]
 
 
@@ -59,5 +62,6 @@ def _whole(number: float) -> int | float:
 
 
 def _task(path: Path) -> str:
-    """``similarity_evaluation_sts-dev_results.csv`` → ``similarity_evaluation_sts-dev``."""
-    return re.sub(r"_results(?:_@\d+)?$", "", path.stem).strip("_")
+    """``similarity_evaluation_sts dev_results.csv`` → ``similarity_evaluation_sts-dev``."""
+    name = re.sub(r"_results(?:_@\d+)?$", "", path.stem).strip("_")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
