@@ -176,6 +176,21 @@ def test_a_small_lead_that_is_sure_is_a_lead():
     assert names(verdict_on(given).tied) == [0]
 
 
+def test_who_is_led_needs_no_more_than_its_own_rivals_ask_for():
+    """All seven lead the eighth by the same noise, its own: hardly a correction.
+
+    They have noise of their own among each other, so a lead over one of them needs more.
+    """
+    scale = np.asarray([0.01] * 7 + [1.0])
+    noise = np.random.default_rng(3).normal(0, scale, (RESAMPLES, 8))
+    point = np.asarray([5.0] * 7 + [5.0 - 2.0])
+    given = Changes(point[:, None], (point + noise - noise.mean(axis=0))[:, :, None])
+    rule = Rule.fixed_by(given, [], ALPHA, None)
+    assert rule.lead[7, 0] < 1.8 and rule.lead[0, 7] > 2.1
+    assert names(rule.apply(given.point[None]).superior) == list(range(8))
+    assert names(rule.apply(given.point[None]).tied) == list(range(7))
+
+
 def test_identical_copies_are_equals_and_the_tie_break_decides():
     one = changes([0.5, 0.1])
     copies = Changes(np.repeat(one.point, 3, axis=0), np.repeat(one.values, 3, axis=1))

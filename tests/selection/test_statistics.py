@@ -312,6 +312,7 @@ def test_on_the_threshold_is_not_above_it_whatever_floating_point_makes_of_it():
     """0.48 - 0.50 is a little less, and 0.48 + 0.02 not the same, as exact numbers have it."""
     for model, base in ((0.48, 0.50), (0.93, 0.95), (0.28, 0.30)):
         assert p_not_above(np.full(99, model - base), model - base, -0.02) == 1
+    assert p_not_above(np.zeros(99), 0.0, 0.0) == 1
 
 
 def test_p_is_no_smaller_than_resamples_can_tell():
@@ -331,7 +332,7 @@ def naive_holm(p, alpha):
 def test_holm_by_hand():
     """4 · 0.01, 3 · 0.02, 2 · 0.03 (not below the one before), 1 · 0.04."""
     assert holm(np.asarray([0.04, 0.01, 0.03, 0.02])) == pytest.approx([0.06, 0.04, 0.06, 0.06])
-    assert holm(np.asarray([0.6, 0.5])) == pytest.approx([1, 1])
+    assert holm(np.asarray([0.7, 0.6])) == pytest.approx([1, 1])
     assert holm(np.asarray([0.03])) == pytest.approx([0.03])
     assert holm(np.asarray([0.02, 0.02, 0.02])) == pytest.approx([0.06] * 3)
 
