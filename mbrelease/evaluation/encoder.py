@@ -131,8 +131,13 @@ class Encoder:
 
         Raises:
             CheckFailed: the model returns NaN or infinite values.
-            UserError: the model does not load, or a text has no token at all.
+            UserError: the model does not load or has no head, or a text has no token at all.
         """
+        if self.model.head is None:
+            raise UserError(
+                f"{self.checkpoint.path} has no head for masked tokens, or not the whole of it",
+                mend="measure it on other tasks; 'mlm' is for models as they come from pretraining",
+            )
 
         def scored(rows: list[int]) -> torch.Tensor:
             return self._score([inputs[row] for row in rows], [targets[row] for row in rows])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,10 +22,15 @@ if TYPE_CHECKING:
 
 # FlashAttention-2's kernel takes no other sizes.
 HEAD_SIZE_MULTIPLE, LARGEST_HEAD = 8, 256
+MLM_HEAD = ("head.", "decoder.")
+"""How the names of the tensors begin that only masked tokens are scored with."""
 
 
 def load_model(checkpoint: Checkpoint, backend: Backend) -> Any:
     """The masked-language model of ``checkpoint``, for inference on ``backend``.
+
+    Of a checkpoint that holds the encoder alone, as embedding models do, or not the whole head,
+    ``head`` and ``decoder`` are ``None``.
 
     Raises:
         MissingExtra: torch or transformers is not installed.
@@ -55,14 +61,26 @@ def load_model(checkpoint: Checkpoint, backend: Backend) -> Any:
         raise UserError(
             f"{checkpoint.path} does not load: {first}", mend="check it with 'mbrelease verify'"
         ) from error
+    refuse_missing(checkpoint.path, info["missing_keys"], but=MLM_HEAD)
     if info["missing_keys"]:
-        # transformers fills missing tensors with random numbers and only warns.
+        model.head = model.decoder = None
+    return model.eval().to(backend.device)
+
+
+def refuse_missing(path: Path, missing: Iterable[str], *, but: tuple[str, ...]) -> None:
+    """Stop where tensors are ``missing`` whose names do not begin as one of ``but``.
+
+    transformers fills them with random numbers and only warns.
+
+    Raises:
+        UserError: says how many are missing, and one of them.
+    """
+    if lost := [name for name in missing if not name.startswith(but)]:
+        count = "1 tensor" if len(lost) == 1 else f"{len(lost)} tensors"
         raise UserError(
-            f"{checkpoint.path} lacks {len(info['missing_keys'])} tensors of its config, such as "
-            f"'{min(info['missing_keys'])}'",
+            f"{path} lacks {count} of its config, such as '{min(lost)}'",
             mend="check it with 'mbrelease verify'",
         )
-    return model.eval().to(backend.device)
 
 
 def hidden_states(

@@ -206,7 +206,7 @@ def test_the_head_runs_on_a_few_positions_at_a_time(encoder, monkeypatch):
 
 def test_a_missing_tensor_is_not_replaced_by_random_numbers(spoilt):
     checkpoint = spoilt(lambda tensors: tensors.pop("model.layers.1.mlp.Wo.weight"))
-    with pytest.raises(UserError, match="lacks 1 tensors of its config"):
+    with pytest.raises(UserError, match="lacks 1 tensor of its config, such as"):
         _ = Encoder(checkpoint, Backend()).model
 
 

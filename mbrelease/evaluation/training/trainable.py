@@ -21,6 +21,7 @@ from mbrelease.evaluation.batching import (
     release_cached_memory,
     run_batches,
 )
+from mbrelease.evaluation.forward import refuse_missing
 from mbrelease.evaluation.training.examples import Example
 from mbrelease.progress import SILENT, Progress
 
@@ -258,10 +259,5 @@ def _load(start: Start, head: Head) -> Any:
         raise UserError(
             f"{start.path} does not load: {first}", mend="check it with 'mbrelease verify'"
         ) from error
-    lost = [key for key in info["missing_keys"] if not key.startswith(("classifier.", "head."))]
-    if lost:
-        raise UserError(
-            f"{start.path} lacks {len(lost)} tensors of its config, such as '{min(lost)}'",
-            mend="check it with 'mbrelease verify'",
-        )
+    refuse_missing(start.path, info["missing_keys"], but=("classifier.", "head."))
     return model.to(start.backend.device)
