@@ -250,7 +250,7 @@ MEMBERS: Sequence[Member] = (
         "modernbert-large-pretraining",
         None,
         _joined(LARGE, PRETRAINING),
-        (PAPER_PHASES,),
+        (PAPER_PHASES, PAPER),
     ),
     Member(
         "gte-modernbert-base",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import math
-
 import pytest
 
 from mbrelease.checkpoints.config import normal_form
+from mbrelease.parity.checks.size import file_bytes
 from mbrelease.parity.reference import expected_tensors, head_of, label_count, parameter_count
 
 BASE: dict[str, int] = {}
@@ -35,22 +33,9 @@ def test_the_published_counts_follow_from_the_config(sizes, head, tied, tensors,
     assert (len(shapes), parameter_count(shapes)) == (tensors, parameters)
 
 
-def file_size_bytes(shapes) -> int:
-    """Of the file that safetensors writes: sorted names, a header padded to eight bytes."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    position = 0
-    for name, shape in sorted(shapes.items()):
-        end = position + 4 * math.prod(shape)
-        offsets = [position, end]
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": offsets}
-        position = end
-    length = len(json.dumps(header, separators=(",", ":")))
-    return 8 + length + -length % 8 + position
-
-
 @pytest.mark.parametrize(("sizes", "published"), [(BASE, 598_635_032), (LARGE, 1_583_544_840)])
 def test_the_published_file_sizes_follow_from_the_config(sizes, published):
-    assert file_size_bytes(expected_tensors(normal_form(sizes))) == published
+    assert file_bytes(expected_tensors(normal_form(sizes))) == published
 
 
 @pytest.mark.parametrize("biases", [False, True])
