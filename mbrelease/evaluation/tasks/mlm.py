@@ -23,7 +23,7 @@ from mbrelease.evaluation.tokenizer import Tokens
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.tasks import MlmTask
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 
 
 def measure(
@@ -35,7 +35,8 @@ def measure(
 ) -> Outcome:
     """Loss, accuracy, perplexity and bits a byte of the masked tokens of ``split``.
 
-    Documents in which no token was chosen are left out and counted as ``unmasked``.
+    Documents in which no token was chosen are left out and counted as ``unmasked``; those of
+    nothing but white space, such as the newline between two empty fields, are among them.
 
     Raises:
         UserError: no token of any document was chosen.
@@ -76,7 +77,12 @@ def measure(
 
 
 def choose_masked(text: str, tokens: Tokens, seed: int, rate: float) -> NDArray[np.bool_]:
-    """Which tokens are masked, shape (tokens,): each with probability ``rate``, never special."""
+    """Which tokens are masked, shape (tokens,): each with probability ``rate``, never special.
+
+    None of a text of white space.
+    """
+    if not text.strip():
+        return np.zeros(len(tokens.ids), dtype=np.bool_)
     digest = hashlib.sha256(f"{seed}\0{text}".encode()).digest()
     generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
     return (generator.random(len(tokens.ids)) < rate) & ~tokens.is_special
