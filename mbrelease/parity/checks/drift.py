@@ -66,7 +66,7 @@ def summary(drift: Drift) -> str:
         f"to {_relative(most):.3g} ({most.words})"
     )
     if cosines:
-        words += f"; cosine {min(cosines):.4f} or more"
+        words += f"; cosine down to {min(cosines):.4f}"
     if drift.apart:
         words += f"; not the parent's in name or shape: {shortened(drift.apart)}"
     mine, theirs = drift.dtypes
