@@ -34,6 +34,7 @@ CHUNK = 250
 FEWER_DRAWS = 3
 # A sum of whole numbers below this is exact in float32, which multiplies twice as fast.
 EXACT_IN_FLOAT32 = 2**24
+_TYPES: tuple[type[np.floating], ...] = (np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -162,13 +163,13 @@ class _Table:
     scores: Sequence[Score]
     clusters: NDArray[np.int64] | None
     blocks: tuple[NDArray[np.floating], ...]
-    """Whole numbers in float32, the rest in float64; each (units, columns)."""
+    """Whole numbers in float32, the rest in float64; each (columns, units)."""
     places: tuple[tuple[int, NDArray[np.int64]] | None, ...]
     """Of each additive score its block and its columns there, (seeds, k)."""
 
     @staticmethod
     def of(scores: Sequence[Score], n_units: int, clusters: NDArray[np.int64] | None) -> _Table:
-        kept: tuple[list[Floats], list[Floats]] = ([], [])
+        kept: tuple[list[NDArray[np.floating]], ...] = ([], [])
         known: dict[tuple[int, bytes], int] = {}
         places: list[tuple[int, NDArray[np.int64]] | None] = []
         for score in scores:
@@ -177,26 +178,28 @@ class _Table:
                 continue
             columns = score.columns if clusters is None else _by_cluster(score.columns, clusters)
             block = int(not _exact_in_float32(columns))
+            rows: NDArray[np.floating] = np.ascontiguousarray(
+                np.moveaxis(columns, 2, 1), dtype=_TYPES[block]
+            )
             # Gold labels, token counts and the like are the same of every model: summed once.
-            at = np.empty((columns.shape[0], columns.shape[2]), dtype=np.int64)
+            at = np.empty(rows.shape[:2], dtype=np.int64)
             for position in np.ndindex(at.shape):
-                column = np.ascontiguousarray(columns[position[0], :, position[1]])
-                key = (block, column.tobytes())
+                key = (block, rows[position].tobytes())
                 if key not in known:
                     known[key] = len(kept[block])
-                    kept[block].append(column)
+                    kept[block].append(rows[position])
                 at[position] = known[key]
             places.append((block, at))
         blocks = tuple(
-            np.stack(columns, axis=1).astype(dtype) if columns else np.empty((n_units, 0), dtype)
-            for columns, dtype in zip(kept, (np.float32, np.float64), strict=True)
+            np.stack(some) if some else np.empty((0, n_units), dtype)
+            for some, dtype in zip(kept, _TYPES, strict=True)
         )
         return _Table(scores, clusters, blocks, tuple(places))
 
     def by_seed(self, weights: Floats) -> list[Floats]:
         """Each score of each seed where units have ``weights``, each (resamples, seeds)."""
         sums = [
-            np.asarray(weights.astype(block.dtype) @ block, dtype=np.float64)
+            np.asarray(weights.astype(block.dtype) @ block.T, dtype=np.float64)
             for block in self.blocks
         ]
         found = []
@@ -222,7 +225,7 @@ def _by_cluster(columns: Floats, clusters: NDArray[np.int64]) -> Floats:
 
 def _exact_in_float32(columns: Floats) -> bool:
     most = np.abs(columns).max(initial=0.0) * columns.shape[1]
-    return bool(most < EXACT_IN_FLOAT32 and (columns == np.rint(columns)).all())
+    return bool(most < EXACT_IN_FLOAT32 and (columns == np.floor(columns)).all())
 
 
 def standard_error(values: Floats) -> Floats:
