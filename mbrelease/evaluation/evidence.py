@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mbrelease.errors import UserError
-from mbrelease.files import atomic_file, locked, read_json, sha256_file, sha256_json, write_json
+from mbrelease.files import (
+    atomic_file,
+    claimed,
+    read_json,
+    sha256_file,
+    sha256_json,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +34,8 @@ RESERVED = frozenset(
         "per_example", "provenance", "evaluation_time", "counts", "tried",
     }
 )  # fmt: skip
+
+AGAIN = "delete the file and measure again"
 
 UNDETERMINED = "und"
 """ISO 639-2 for a language that nobody named; mteb averages no entry without a language."""
@@ -95,6 +105,13 @@ class EvidenceRecord:
     file: Path | None = None
     """The JSON file the record stands in."""
 
+    @property
+    def examples_file(self) -> Path | None:
+        """The Parquet file with the score of each example, which may be gone."""
+        if self.file is None or self.per_example is None:
+            return None
+        return self.file.parent / self.per_example.path
+
     def score_entry(self) -> dict[str, Any]:
         """The record as an entry of ``scores`` in mteb's layout."""
         entry: dict[str, Any] = {
@@ -121,6 +138,18 @@ def task_file(root: Path, weights_sha256: str, task: str) -> Path:
     return root / weights_sha256[:16] / f"{task}.json"
 
 
+def scratch_folder(root: Path) -> Path:
+    """Where locks and running jobs lie, inside the evidence; git does not see it.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    folder = root / ".jobs"
+    if not (folder / ".gitignore").exists():
+        write_text(folder / ".gitignore", "*\n")
+    return folder
+
+
 def measured_tasks(root: Path, weights_sha256: str) -> list[str]:
     """The tasks that there is evidence of one model on, by name."""
     folder = root / weights_sha256[:16]
@@ -136,7 +165,10 @@ def read_records(root: Path, weights_sha256: str, task: str) -> list[EvidenceRec
     path = task_file(root, weights_sha256, task)
     if not path.exists():
         return []
-    content = read_json(path)
+    try:
+        content = read_json(path)
+    except UserError as error:
+        raise UserError(error.message, mend=error.mend or AGAIN) from error
     try:
         records = [
             _record(path, content["task_name"], split, entry)
@@ -144,14 +176,12 @@ def read_records(root: Path, weights_sha256: str, task: str) -> list[EvidenceRec
             for entry in entries
         ]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(
-            f"{path}: malformed evidence: {error!r}", mend="delete the file and measure again"
-        ) from error
+        raise UserError(f"{path}: malformed evidence: {error!r}", mend=AGAIN) from error
     for record in records:
         if record.provenance.weights_sha256 != weights_sha256:
             raise UserError(
                 f"{path}: holds a record of weights {record.provenance.weights_sha256[:16]}",
-                mend="delete the file and measure again",
+                mend=AGAIN,
             )
     return records
 
@@ -176,7 +206,7 @@ def write_record(root: Path, record: EvidenceRecord, examples: pa.Table) -> Evid
     path = task_file(root, record.provenance.weights_sha256, record.task_name)
     key = record.provenance.key
     parquet = path.with_name(f"{record.task_name}.{record.split}.{key[:8]}.parquet")
-    with locked(path.with_name(f".{path.name}.lock")):
+    with claimed(scratch_folder(root) / f"{path.parent.name}.{path.name}.lock"):
         with atomic_file(parquet) as file:
             pq.write_table(examples, file, compression="zstd")
         per_example = PerExample(parquet.name, sha256_file(parquet))
@@ -198,8 +228,13 @@ def read_examples(record: EvidenceRecord) -> pa.Table:
     """
     import pyarrow.parquet as pq
 
-    assert record.file is not None and record.per_example is not None
-    path = record.file.parent / record.per_example.path
+    path = record.examples_file
+    assert path is not None and record.per_example is not None
+    if not path.exists():
+        raise UserError(
+            f"{path} is missing, the scores of the examples",
+            mend="restore it, or run 'mbrelease eval' again, which makes what is missing",
+        )
     if sha256_file(path) != record.per_example.sha256:
         raise UserError(
             f"{path} was changed after it was measured (its sha256 differs from the record's)",

@@ -130,8 +130,14 @@ def plan_jobs(
 
 
 def stored(job: Job, evidence: Path) -> EvidenceRecord | None:
-    """The record of ``job``, if it was measured before."""
-    return find_record(evidence, job.weights_sha256, job.task.name, job.split, job.key)
+    """The record of ``job``, if it was measured before and the scores of its examples are there.
+
+    Whether these are still as they were measured is not read.
+    """
+    record = find_record(evidence, job.weights_sha256, job.task.name, job.split, job.key)
+    if record is None or record.examples_file is None or not record.examples_file.is_file():
+        return None
+    return record
 
 
 def task_sha256(task: AnyTask) -> str:

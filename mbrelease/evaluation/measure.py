@@ -19,6 +19,7 @@ from mbrelease.evaluation.evidence import (
     UNDETERMINED,
     EvidenceRecord,
     Provenance,
+    scratch_folder,
     write_record,
 )
 from mbrelease.evaluation.grid.failures import (
@@ -33,7 +34,7 @@ from mbrelease.evaluation.jobs import Job, provenance_of, stored
 from mbrelease.evaluation.metric_names import metric_key, shown
 from mbrelease.evaluation.tasks import TASKS
 from mbrelease.evaluation.tasks.outcome import Outcome
-from mbrelease.files import claimed, write_text
+from mbrelease.files import claimed
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.tasks import AnyTask
 
@@ -177,24 +178,13 @@ def describe(record: EvidenceRecord, task: AnyTask) -> str:
     )
 
 
-def scratch_folder(evidence: Path) -> Path:
-    """What running jobs leave for each other, beside the evidence; git does not see it.
-
-    Raises:
-        CannotKeep: it cannot be written.
-    """
-    folder = evidence / ".jobs"
-    if not (folder / ".gitignore").exists():
-        try:
-            write_text(folder / ".gitignore", "*\n")
-        except UserError as error:
-            raise CannotKeep(error.message, mend=error.mend) from error
-    return folder
-
-
 @contextlib.contextmanager
 def _claim(job: Job, evidence: Path, *, wait: bool) -> Iterator[None]:
-    with claimed(scratch_folder(evidence) / f"{job.key}.lock", wait=wait) as is_mine:
+    try:
+        folder = scratch_folder(evidence)
+    except UserError as error:
+        raise CannotKeep(error.message, mend=error.mend) from error
+    with claimed(folder / f"{job.key}.lock", wait=wait) as is_mine:
         if not is_mine:
             raise InFlight
         yield

@@ -17,10 +17,11 @@ from typing import Any
 from mbrelease.errors import UserError
 from mbrelease.evaluation import evidence
 from mbrelease.evaluation.evidence import UNDETERMINED
-from mbrelease.files import locked, read_json, write_json
+from mbrelease.files import claimed, read_json, write_json
 
 # The fields of a score entry that are not metrics.
 RESERVED = evidence.RESERVED | {"seed", "higher_is_better", "stderr", "details", "source"}
+AGAIN = "delete the file and import it again"
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def write_reported(root: Path, variant: str, results: Sequence[ReportedResult]) 
     changes: dict[tuple[object, ...], Change] = {}
     for task in dict.fromkeys(result.task_name for result in results):
         path = reported_folder(root, variant) / f"{task}.json"
-        with locked(path.with_name(f".{path.name}.lock")):
+        with claimed(evidence.scratch_folder(root) / f"reported.{variant}.{path.name}.lock"):
             known = {one.identity: one for one in (_read(path) if path.exists() else [])}
             new = {one.identity: one for one in results if one.task_name == task}
             changes |= {key: Change(one, known.get(key)) for key, one in new.items()}
@@ -238,7 +239,10 @@ def _of_each(together: Sequence[ReportedResult], name: str) -> dict[str, Any] | 
 
 
 def _read(path: Path) -> list[ReportedResult]:
-    content = read_json(path)
+    try:
+        content = read_json(path)
+    except UserError as error:
+        raise UserError(error.message, mend=error.mend or AGAIN) from error
     try:
         if content["task_name"] != path.stem:
             raise ValueError(f"it is of task {content['task_name']!r}")
@@ -249,9 +253,7 @@ def _read(path: Path) -> list[ReportedResult]:
             for result in _results(path.stem, split, entry)
         ]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(
-            f"{path}: malformed report: {error!r}", mend="delete the file and import it again"
-        ) from error
+        raise UserError(f"{path}: malformed report: {error!r}", mend=AGAIN) from error
     for result in results:
         require_types(result, str(path))
     return results

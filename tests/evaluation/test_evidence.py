@@ -103,6 +103,29 @@ def test_changed_examples_are_refused(tmp_path):
         read_examples(stored)
 
 
+def test_examples_that_are_gone_have_a_mend(tmp_path):
+    stored = write_record(tmp_path, record(), EXAMPLES)
+    stored.examples_file.unlink()
+    with pytest.raises(UserError, match=r"parquet is missing.*\n.*'mbrelease eval' again"):
+        read_examples(stored)
+
+
+def test_a_file_that_was_cut_has_a_mend(tmp_path):
+    write_record(tmp_path, record(), EXAMPLES)
+    path = task_file(tmp_path, WEIGHTS, "find")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UserError, match=r"find\.json:\d+:\d+: not JSON.*\n.*measure again"):
+        read_records(tmp_path, WEIGHTS, "find")
+
+
+def test_nothing_lies_beside_the_files_that_people_commit(tmp_path):
+    stored = write_record(tmp_path, record(), EXAMPLES)
+    assert {path.name for path in stored.file.parent.iterdir()} == {
+        "find.json", stored.per_example.path
+    }  # fmt: skip
+    assert (tmp_path / ".jobs" / ".gitignore").read_text() == "*\n"
+
+
 def test_a_malformed_file_is_named(tmp_path):
     write_record(tmp_path, record(), EXAMPLES)
     path = task_file(tmp_path, WEIGHTS, "find")

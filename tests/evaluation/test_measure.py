@@ -55,6 +55,17 @@ def test_every_task_is_measured_once_with_the_score_of_each_example(project, sav
     assert [e["seed"] for e in records[2].experiments] == [0, 1]
 
 
+def test_a_record_whose_examples_are_gone_is_made_again(project, saved_by_5x):
+    jobs = plan(project, open_checkpoint(saved_by_5x))
+    records = run_jobs(jobs, project / "evidence")
+    records[1].examples_file.unlink()
+    assert missing(jobs, project) == ["find"]
+    again = run_jobs(jobs, project / "evidence")
+    assert missing(jobs, project) == []
+    assert again[1].per_example == records[1].per_example
+    assert read_examples(again[1]).num_rows == 24
+
+
 def test_a_measurement_made_again_gives_the_same_numbers(project, saved_by_5x):
     jobs = plan(project, open_checkpoint(saved_by_5x))
     one = run_jobs(jobs, project / "one")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
+from mbrelease.evaluation.evidence import scratch_folder
 from mbrelease.evaluation.grid.failures import Failure
 from mbrelease.evaluation.grid.slurm_array import JOBS, MORE_TIME, Place, submit, submitit
 from mbrelease.evaluation.grid.slurm_options import SlurmOptions
@@ -22,7 +23,7 @@ from mbrelease.evaluation.grid.slurm_queue import (
     states,
 )
 from mbrelease.evaluation.jobs import Job, stored
-from mbrelease.evaluation.measure import Finished, Order, Runner, scratch_folder
+from mbrelease.evaluation.measure import Finished, Order, Runner
 from mbrelease.files import locked, read_json
 from mbrelease.progress import Progress
 
