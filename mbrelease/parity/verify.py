@@ -54,9 +54,13 @@ def verify(
     if config is not None:
         results += _lineage(checkpoint.raw_config, config, parent, relation)
     results += _weights(checkpoint, config, load=load, progress=progress)
-    results += tokenizer_checks.check_tokenizer(checkpoint, config, publishable=publishable)
-    if parent is not None:
-        results.append(tokenizer_checks.check_against_parent(checkpoint, parent))
+    results += tokenizer_checks.check_tokenizer(
+        checkpoint,
+        config,
+        publishable=publishable,
+        parent=parent,
+        new_vocabulary="vocab_size" in lineage.MAY_CHANGE.get(relation or "", ()),
+    )
     results += check_files(path, publishable=publishable)
     results += _loading(checkpoint, results, load=load, progress=progress)
     return Report(path=path, results=tuple(results))
