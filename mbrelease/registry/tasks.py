@@ -5,13 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from mbrelease.errors import UserError
 from mbrelease.registry.entry import Entry, Name
 
 Seed = Annotated[int, Field(ge=0)]
+ENOUGH_SEEDS = 5
+"""Of a task that trains: from fewer than this the spread between seeds is hardly known."""
+
+
+def _no_seed_twice(seeds: list[int]) -> list[int]:
+    """The same seed trains the same head: it would be counted as if it said something new."""
+    if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
+        raise PydanticCustomError("seed_twice", f"{twice[0]} is given twice")
+    return seeds
+
+
+Seeds = Annotated[
+    list[Seed],
+    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_no_seed_twice),
+]
 Pooling = Literal["cls", "mean"]
 LearningRate = Annotated[float, Field(gt=0, lt=1)]
 WeightDecay = Annotated[float, Field(ge=0, lt=1)]
@@ -347,7 +363,7 @@ class FineTuning(Entry):
 class TrainedTask(Task):
     """What every task has that trains a head."""
 
-    seeds: list[Seed] = Field(default=[0, 1, 2, 3, 4], min_length=1)
+    seeds: Seeds = [0, 1, 2, 3, 4]
     """One training each; a result is the mean."""
 
     @property

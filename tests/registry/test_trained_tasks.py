@@ -54,6 +54,10 @@ WRONG = {
         f"type: classification, {DATA}, training: {{learning_rates: [5]}}",
         "7:110: learning_rates[0] should be less than 1, not 5",
     ),
+    "a seed twice": (
+        f"type: classification, {DATA}, seeds: [0, 1, 0]",
+        "7:89: seeds: 0 is given twice",
+    ),
     "no learning rate": (
         f"type: classification, {DATA}, training: {{learning_rates: []}}",
         "7:109: learning_rates should have at least one entry",
