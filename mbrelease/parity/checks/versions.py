@@ -66,6 +66,10 @@ def check_versions(
         return skip_versions(versions, f"no check for {architecture_of(checkpoint.raw_config)}")
     # What cannot be installed is known before anything is computed, which takes longer.
     pythons = [_python(version, progress) for version in versions]
+    reasons = [python for python in pythons if isinstance(python, str)]
+    if len(reasons) == len(pythons):
+        named = zip(versions, reasons, strict=True)
+        return [result for version, why in named for result in skip_versions([version], why)]
     with tempfile.TemporaryDirectory(prefix="mbrelease-") as name:
         workspace = Path(name)
         progress.start("asking transformers", len(versions) + 1, "versions")
@@ -84,7 +88,9 @@ def check_versions(
         for version, python in zip(versions, pythons, strict=True):
             is_running = version == running_version()
             answer = reference if is_running else _asked(python, question, workspace / version)
-            results.append(_result(checkpoint, version, reference, answer, publishable))
+            results.append(
+                compared(checkpoint, version, reference, answer, publishable=publishable)
+            )
             progress.advance()
     return results
 
@@ -92,6 +98,30 @@ def check_versions(
 def skip_versions(versions: Sequence[str], reason: str) -> list[CheckResult]:
     """None of them was asked, all for the same reason."""
     return [skipped(_name(v), expected=_expected(), reason=reason) for v in versions]
+
+
+def compared(
+    checkpoint: Checkpoint,
+    version: str,
+    reference: Answer,
+    answer: Answer | str,
+    *,
+    publishable: bool,
+) -> CheckResult:
+    """What a version answered beside what the running one did; a text is why it did not answer."""
+    name, expected = _name(version), _expected()
+    if isinstance(answer, str):
+        return skipped(name, expected=expected, reason=answer)
+    same, found = _output(answer, reference)
+    differences = tokenizer_differences(answer, reference)
+    found = "; ".join([found, *(differences or ["the same tokens"])])
+    if same and not differences:
+        itself = "the version that the others are compared with; " * (answer is reference)
+        return passed(name, f"{itself}{found}", expected)
+    mend, can_be_mended = _mend(checkpoint)
+    if can_be_mended:
+        return graded(publishable, name, expected=expected, found=found, mend=mend)
+    return failed(name, expected=expected, found=found, mend=mend)
 
 
 def tokenizer_differences(mine: Answer, reference: Answer) -> list[str]:
@@ -112,28 +142,6 @@ def greatest_difference(mine: NDArray[np.float32], theirs: NDArray[np.float32]) 
             return float("nan")
         greatest = max(greatest, difference)
     return greatest
-
-
-def _result(
-    checkpoint: Checkpoint,
-    version: str,
-    reference: Answer,
-    answer: Answer | str,
-    publishable: bool,
-) -> CheckResult:
-    name, expected = _name(version), _expected()
-    if isinstance(answer, str):
-        return skipped(name, expected=expected, reason=answer)
-    same, found = _output(answer, reference)
-    differences = tokenizer_differences(answer, reference)
-    found = "; ".join([found, *(differences or ["the same tokens"])])
-    if same and not differences:
-        itself = "the version that the others are compared with; " * (answer is reference)
-        return passed(name, f"{itself}{found}", expected)
-    mend, can_be_mended = _mend(checkpoint)
-    if can_be_mended:
-        return graded(publishable, name, expected=expected, found=found, mend=mend)
-    return failed(name, expected=expected, found=found, mend=mend)
 
 
 def _output(answer: Answer, reference: Answer) -> tuple[bool, str]:
