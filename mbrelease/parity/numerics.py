@@ -210,17 +210,6 @@ def largest_activations(model: Any) -> Iterator[dict[str, float]]:
             hook.remove()
 
 
-def constant_matrices(model: Any) -> dict[str, float]:
-    """The weight matrices that hold one value everywhere, and the value."""
-    found = {}
-    for name, weight in model.named_parameters():
-        if weight.ndim > 1 and weight.numel() > 1:
-            least, largest = weight.detach().aminmax()
-            if least == largest:
-                found[name] = float(least)
-    return found
-
-
 def varies(outcomes: Sequence[Outcome]) -> bool:
     """Whether the scores differ from token to token by more than float32 rounds."""
     import torch
