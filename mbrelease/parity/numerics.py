@@ -9,8 +9,9 @@ hidden states, and for the mean of the hidden states.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,10 @@ WORK = 6e10
 """Parameters × tokens of one pass, which bounds the lengths: some 3 s of two cores in float32."""
 MASK_EVERY = 7
 """About the 15 % of BERT, and in step with no window."""
+
+
+class NoDocuments(Exception):  # not wrong with the model: something that cannot be asked
+    """Why there are no texts to compare on."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ class Difference:
         """The largest difference over the scale."""
         return self.largest / self.scale if self.scale else self.largest
 
+    def as_json(self) -> dict[str, float | None]:
+        """All fields as JSON values, which know no NaN."""
+        values = asdict(self) | {"relative": self.relative}
+        return {key: value if math.isfinite(value) else None for key, value in values.items()}
+
 
 def choose_lengths(
     context: int, parameters: int, *, always: int = 3, work: float = WORK
@@ -102,11 +112,11 @@ def make_documents(
         mask: Whether to put a mask token at every seventh place; the places are asked either way.
 
     Raises:
-        ValueError: the texts give no token.
+        NoDocuments: the texts give no token.
     """
     tokens = [id_ for text in texts for id_ in tokenizer.encode(text, add_special_tokens=False)]
     if not tokens:
-        raise ValueError("the tokenizer gives no token for any text")
+        raise NoDocuments("the tokenizer gives no token for any text")
     stream = np.resize(np.asarray(tokens, dtype=np.int64), sum(lengths))
     documents = []
     for start, length in zip(np.cumsum([0, *lengths[:-1]]), lengths, strict=True):
@@ -165,8 +175,13 @@ def compare(reference: Outcome, other: Outcome) -> Difference:
         cosine=float(torch.nn.functional.cosine_similarity(reference.pooled, pooled, dim=0)),
         asked=len(ours),
         agreed=int((ours.argmax(-1) == theirs.argmax(-1)).sum()),
-        not_finite=int((~theirs.isfinite()).sum() + (~pooled.isfinite()).sum()),
+        not_finite=not_finite(other),
     )
+
+
+def not_finite(outcome: Outcome) -> int:
+    """How many values are NaN or infinite."""
+    return int((~outcome.scores.isfinite()).sum() + (~outcome.pooled.isfinite()).sum())
 
 
 def combine(differences: Sequence[Difference]) -> Difference:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from dataclasses import replace
@@ -16,7 +17,13 @@ from mbrelease.evaluation.backend import Backend
 from mbrelease.parity.checks import numerics as checks
 from mbrelease.parity.checks.loading import check_loading
 from mbrelease.parity.checks.numerics import check_numerics
-from mbrelease.parity.numerics import Difference, choose_lengths, combine, make_documents
+from mbrelease.parity.numerics import (
+    Difference,
+    NoDocuments,
+    choose_lengths,
+    combine,
+    make_documents,
+)
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
 from attention_models import put_slow_kernel
@@ -126,6 +133,8 @@ def test_activations_beyond_float16_are_named_and_warn(spoiled):
     assert "not finite" in overflow.found
     assert "in model.layers.1" in overflow.found
     assert overflow.mend == "say on the card that it needs float32 or bfloat16"
+    assert overflow.details["texts"][0]["cosine"] is None, "JSON knows no NaN"
+    json.dumps(overflow.as_json(), allow_nan=False)
 
 
 def test_a_float16_file_must_bear_float16(spoiled):
@@ -182,6 +191,27 @@ def test_a_way_that_breaks_is_its_own_answer(loaded, monkeypatch):
     monkeypatch.setitem(PACKED, "sdpa", ("mbrelease_broken", broken))
     result = said(check_numerics(loaded), "packed")
     assert (result.status, result.found) == ("fail", "RuntimeError: no kernel image")
+
+
+def test_what_only_a_longer_text_brings_out_is_found(loaded, monkeypatch):
+    def nan(*arguments):
+        outcomes = one_by_one(*arguments)
+        return [outcomes[0], replace(outcomes[1], scores=outcomes[1].scores * math.nan)]
+
+    one_by_one = checks.one_by_one
+    monkeypatch.setattr(checks, "one_by_one", nan)
+    (result,) = check_numerics(loaded)
+    assert (result.name, result.status) == ("numerics.output", "fail")
+    assert "not finite" in result.found
+
+
+def test_what_only_a_longer_text_stops_is_the_answer(loaded, monkeypatch):
+    def stop(*_):
+        raise RuntimeError("not enough memory")
+
+    monkeypatch.setattr(checks, "one_by_one", stop)
+    (result,) = check_numerics(loaded)
+    assert (result.status, result.found) == ("fail", "RuntimeError: not enough memory")
 
 
 def test_flash_attention_is_skipped_without_a_gpu(loaded, monkeypatch):
@@ -245,7 +275,7 @@ def test_documents_have_the_very_lengths_and_masks(loaded):
 
 
 def test_texts_without_a_token_are_no_documents(loaded):
-    with pytest.raises(ValueError, match="no token"):
+    with pytest.raises(NoDocuments, match="no token"):
         make_documents(loaded.tokenizer, ["", ""], [8], mask=True)
 
 

@@ -17,7 +17,7 @@ stored in that dtype is loaded in it by everyone, and fails.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mbrelease.checkpoints.checkpoint import open_checkpoint
@@ -29,12 +29,14 @@ from mbrelease.parity.numerics import (
     WORK,
     Difference,
     Document,
+    NoDocuments,
     Outcome,
     choose_lengths,
     combine,
     compare,
     largest_activations,
     make_documents,
+    not_finite,
     one_by_one,
     packed,
     padded,
@@ -74,20 +76,22 @@ def check_numerics(loaded: Loaded, progress: Progress = SILENT) -> list[CheckRes
         progress: Is told of each way.
     """
     progress.start("comparing ways of computing", 6, "ways")
+    name, expected = "numerics.output", "the output differs from token to token"
     with quiet_transformers():
         try:
             documents = _documents(loaded)
-        except ValueError as error:
-            expected = "the fixed texts run through the model"
-            return [skipped("numerics.output", expected=expected, reason=str(error))]
-        with largest_activations(loaded.model) as largest:
-            reference = one_by_one(loaded.model, documents, "eager")
+            with largest_activations(loaded.model) as largest:
+                reference = one_by_one(loaded.model, documents, "eager")
+        except NoDocuments as error:
+            return [skipped(name, expected=expected, reason=str(error))]
+        except Exception as error:  # whatever stops the forward pass is the answer
+            mend = "a sentence ran, longer texts do not: look at the memory and the config"
+            return [failed(name, expected=expected, found=one_line(error), mend=mend)]
         progress.advance()
-        results = [check_output(reference)]
+        results = [check_output(name, expected, reference)]
         if results[0].status == "fail":
             return results
-        ways = [*_float32(loaded, documents), *_half(loaded, documents, largest)]
-        for way in ways:
+        for way in [*_float32(loaded, documents), *_half(loaded, documents, largest)]:
             results.append(check_way(way, reference, documents))
             progress.advance()
         results.append(check_flash(loaded, reference, documents))
@@ -95,9 +99,12 @@ def check_numerics(loaded: Loaded, progress: Progress = SILENT) -> list[CheckRes
     return results
 
 
-def check_output(reference: Sequence[Outcome]) -> CheckResult:
-    """The output depends on the tokens."""
-    name, expected = "numerics.output", "the output differs from token to token"
+def check_output(name: str, expected: str, reference: Sequence[Outcome]) -> CheckResult:
+    """The output is finite on every text, and depends on the tokens."""
+    if bad := sum(not_finite(outcome) for outcome in reference):
+        found = f"{bad:,} values not finite"
+        mend = "look for theta ≤ 0 in config.json and for lost weights"
+        return failed(name, expected=f"{expected}, and is finite", found=found, mend=mend)
     if varies(reference):
         return passed(name, expected)
     return failed(
@@ -121,7 +128,7 @@ def check_way(way: Way, reference: Sequence[Outcome], documents: Sequence[Docume
         answer = failed if way.must_hold else warned
         result = answer(way.name, expected=way.expected, found=result.found, mend=way.mend)
     tables = [
-        {"tokens": len(document), "relative": one.relative} | asdict(one)
+        {"tokens": len(document)} | one.as_json()
         for document, one in zip(documents, differences, strict=False)
     ]
     return replace(result, details={"texts": tables})
@@ -222,13 +229,13 @@ def _documents(loaded: Loaded) -> list[Document]:
     """The fixed texts as the tokenizer has them.
 
     Raises:
-        ValueError: the tokenizer gives no token, or one that has no embedding.
+        NoDocuments: the tokenizer gives no token, or one that has no embedding.
     """
     mask = loaded.head == "mlm" and loaded.tokenizer.mask_token_id is not None
     documents = make_documents(loaded.tokenizer, TEXTS, _lengths(loaded), mask=mask)
     largest = max(int(document.ids.max()) for document in documents)
     if largest >= loaded.model.config.vocab_size:
-        raise ValueError(f"token {largest} has no embedding: see tokenizer.ids")
+        raise NoDocuments(f"token {largest} has no embedding: see tokenizer.ids")
     return documents
 
 
