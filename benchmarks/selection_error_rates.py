@@ -297,10 +297,10 @@ COVERED = [
         trained(n_seeds, *shares, what)
         for n_seeds in (3, 5, 10)
         for *shares, what in (
-            (0.0, 1.0, 0.0, "variance all of the examples"),
-            (0.0, 0.5, 0.5, "half of how a seed takes single examples"),
-            (0.5, 0.5, 0.0, "half of the seeds"),
-            (0.9, 0.1, 0.0, "nine tenths of the seeds"),
+            (0.0, 1.0, 0.0, "variance all the examples'"),
+            (0.0, 0.5, 0.5, "half the examples', half seed × example"),
+            (0.5, 0.5, 0.0, "half the examples', half the seeds'"),
+            (0.9, 0.1, 0.0, "a tenth the examples', the rest the seeds'"),
         )
     ),
 ]
