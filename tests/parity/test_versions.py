@@ -369,7 +369,10 @@ REFERENCE = answer([[1, 2], [3, -4], [5, 6]])
         (answer([[1, 2], [3, np.nan], [5, 6]]), "max |Δ| nan over 3 tokens"),
         (answer([[1, 2], [3, -4]]), "output of shape [2, 2], not [3, 2]; the same tokens"),
         (answer(REFERENCE.output, ids=[[1, 8, 2]]), "max |Δ| 0 over 3 tokens, of values up to 6; "),
-        (answer(REFERENCE.output, ids=[[1, 8, 2]], size=8), "other token ids; a vocabulary of ano"),
+        (
+            answer(REFERENCE.output, ids=[[1, 8, 2]], size=8),
+            "other token ids of 1 of 1 texts; a vocabulary of another size",
+        ),
         (
             Answer(None, "ValueError: no", None, "KeyError: x", 0),
             "model: KeyError: x; tokenizer: V",

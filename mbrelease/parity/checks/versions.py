@@ -15,7 +15,7 @@ from mbrelease.checkpoints.normalize_folder import is_trainers, normalization
 from mbrelease.errors import MissingExtra, UserError
 from mbrelease.parity.reference import architecture_of, head_of
 from mbrelease.parity.report import CheckResult, failed, graded, passed, skipped
-from mbrelease.parity.versions.ask import Answer, Question, ask
+from mbrelease.parity.versions.ask import COMPUTED, Answer, Question, ask
 from mbrelease.parity.versions.environment import python_with, running_version
 from mbrelease.parity.versions.unavailable import Unavailable
 from mbrelease.progress import SILENT, Progress
@@ -30,7 +30,6 @@ PARTS = {
     "plain": "other texts without special tokens",
     "special": "other special tokens",
     "special ids": "other ids of special tokens",
-    "all special ids": "other special ids",
     "size": "a vocabulary of another size",
     "longest": "another model_max_length",
 }
@@ -82,7 +81,7 @@ def check_versions(
         if unanswered or reference.tokenizer is None:
             reason = f"transformers {running_version()} cannot answer itself: {unanswered}"
             return skip_versions(versions, reason)
-        ids = tuple(tuple(each) for each in reference.tokenizer["ids"])
+        ids = tuple(tuple(each) for each in reference.tokenizer["ids"][: len(COMPUTED)])
         question = _question(checkpoint, ids)
         results = []
         for version, python in zip(versions, pythons, strict=True):
@@ -129,7 +128,16 @@ def tokenizer_differences(mine: Answer, reference: Answer) -> list[str]:
     if mine.tokenizer is None or reference.tokenizer is None:
         return [f"tokenizer: {mine.tokenizer_error}"]
     ours, theirs = mine.tokenizer, reference.tokenizer
-    return [said for part, said in PARTS.items() if ours.get(part) != theirs.get(part)]
+    differing = {part: said for part, said in PARTS.items() if ours.get(part) != theirs.get(part)}
+    return [f"{said}{_of_texts(ours.get(p), theirs.get(p))}" for p, said in differing.items()]
+
+
+def _of_texts(ours: object, theirs: object) -> str:
+    """Of how many texts, where what differs was asked of each."""
+    if not isinstance(ours, list) or not isinstance(theirs, list) or len(ours) != len(theirs):
+        return ""
+    count = sum(mine != other for mine, other in zip(ours, theirs, strict=True))
+    return f" of {count} of {len(ours)} texts"
 
 
 def greatest_difference(mine: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:

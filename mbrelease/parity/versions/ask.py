@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbrelease.files import write_json
+from mbrelease.parity.texts import TEXTS
 from mbrelease.parity.versions.unavailable import Unavailable
 
 PROBE = Path(__file__).with_name("probe.py")
 SECONDS = 600
 MAX_VALUES = 1 << 25
-"""134 MB of float32: all tokens of :data:`TEXTS` for a vocabulary of ModernBERT's size."""
+"""134 MB of float32: all tokens of :data:`COMPUTED` for a vocabulary of ModernBERT's size."""
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 PARAGRAPH = (
     "The encoder reads a text from both sides at once, so a word means what the words before and "
@@ -27,7 +28,7 @@ PARAGRAPH = (
     "every third looks at all of the text. "
 )
 # In pairs, as they are padded: short beside long, within the window of 128 tokens and beyond.
-TEXTS = (
+COMPUTED = (
     "The capital of France is {mask}.",
     f"{PARAGRAPH}A {{mask}} stands between them.",
     "  two  spaces,\ttabs\nand lines .  {mask}  ,  don't ( tidy ) it up !",
@@ -35,20 +36,22 @@ TEXTS = (
     "Ünïcödé ☃ 日本語のテキスト 🤗 ﬁ ½ İstanbul — „quotes“ … e\u0301\u200b.",
     f"{PARAGRAPH * 7}The {{mask}} is far from the first word.",
 )
+"""What goes through the model; ``{mask}`` stands for the mask token."""
 
 
 @dataclass(frozen=True)
 class Question:
     """What is asked about a folder.
 
-    ``ids`` are the token ids to compute with; those of ``texts`` where there are none.
+    All ``texts`` are tokenized and the first of them, which are :data:`COMPUTED`, go through the
+    model, unless ``ids`` has the token ids to compute with.
     """
 
     folder: Path
     model_class: str
     max_length: int
     ids: tuple[tuple[int, ...], ...] = ()
-    texts: tuple[str, ...] = TEXTS
+    texts: tuple[str, ...] = (*COMPUTED, *TEXTS)
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def ask(python: Path, question: Question, workspace: Path, *, seconds: int = SEC
         "max_length": question.max_length,
         "ids": question.ids,
         "texts": question.texts,
+        "computed": len(COMPUTED),
         "max_values": MAX_VALUES,
         "answer": str(paths["answer.json"].resolve()),
         "output": str(paths["output.npy"].resolve()),

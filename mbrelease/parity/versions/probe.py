@@ -6,7 +6,7 @@ is a JSON object:
 
 - ``folder``, ``model_class``: what to load, in float32 on the CPU with eager attention
 - ``texts``: to tokenize, ``{mask}`` standing for the mask token; ``max_length``: where to cut them
-- ``ids``: token ids for the model, a list of lists, or null for those of ``texts``
+- ``ids``: token ids for the model, a list of lists; if empty, those of the first ``computed`` texts
 - ``max_values``: how many numbers of the output may be kept
 - ``answer``, ``output``: the files to write
 
@@ -44,7 +44,7 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
         return {"unusable": _said(error)}
     transformers.utils.logging.set_verbosity(transformers.utils.logging.CRITICAL)
     tokenizer = _attempt(lambda: _tokenize(question))
-    ids = question["ids"] or tokenizer.get("ids")
+    ids = question["ids"] or tokenizer.get("ids", [])[: question["computed"]]
     model = _attempt(lambda: _compute(question, ids)) if ids else {"error": "there are no tokens"}
     return {
         "transformers": transformers.__version__,
@@ -79,7 +79,6 @@ def _tokenize(question: dict[str, Any]) -> dict[str, Any]:
         "plain": [tokenizer.decode(each, skip_special_tokens=True) for each in ids],
         "special": {name: token and str(token) for name, token in special.items()},
         "special ids": {name: getattr(tokenizer, f"{name}_token_id") for name in TOKENS},
-        "all special ids": sorted(tokenizer.all_special_ids),
         "size": len(tokenizer),
         "longest": tokenizer.model_max_length,
     }
