@@ -56,6 +56,7 @@ class Outcome:
 
     scores: torch.Tensor
     pooled: torch.Tensor
+    is_logits: bool
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,9 @@ class Difference:
     cosine: float
     """Of the pooled hidden states; the least where there are several documents."""
     asked: int
-    agreed: int
-    """Of so many rows of scores, so many have their largest at the same place."""
+    """Rows of scores."""
+    agreed: int | None
+    """Masked tokens whose likeliest token is the same; ``None`` without logits."""
     not_finite: int
 
     @property
@@ -81,7 +83,10 @@ class Difference:
     def as_json(self) -> dict[str, float | None]:
         """All fields as JSON values, which know no NaN."""
         values = asdict(self) | {"relative": self.relative}
-        return {key: value if math.isfinite(value) else None for key, value in values.items()}
+        return {
+            key: value if value is not None and math.isfinite(value) else None
+            for key, value in values.items()
+        }
 
 
 def choose_lengths(
@@ -174,7 +179,7 @@ def compare(reference: Outcome, other: Outcome) -> Difference:
         scale=float(ours.abs().max()),
         cosine=float(torch.nn.functional.cosine_similarity(reference.pooled, pooled, dim=0)),
         asked=len(ours),
-        agreed=int((ours.argmax(-1) == theirs.argmax(-1)).sum()),
+        agreed=int((ours.argmax(-1) == theirs.argmax(-1)).sum()) if reference.is_logits else None,
         not_finite=not_finite(other),
     )
 
@@ -186,14 +191,14 @@ def not_finite(outcome: Outcome) -> int:
 
 def combine(differences: Sequence[Difference]) -> Difference:
     """Over several documents: the worst of each, the mean by rows of scores."""
-    asked = sum(one.asked for one in differences)
+    asked, agreed = sum(one.asked for one in differences), [one.agreed for one in differences]
     return Difference(
         largest=_worst(max, [one.largest for one in differences]),
         mean=sum(one.mean * one.asked for one in differences) / asked,
         scale=max(one.scale for one in differences),
         cosine=_worst(min, [one.cosine for one in differences]),
         asked=asked,
-        agreed=sum(one.agreed for one in differences),
+        agreed=None if None in agreed else sum(filter(None, agreed)),
         not_finite=sum(one.not_finite for one in differences),
     )
 
@@ -253,11 +258,9 @@ def _padded(model: Any, documents: Sequence[Document], attn: str) -> list[Outcom
 
 
 def _outcome(model: Any, hidden: torch.Tensor, document: Document) -> Outcome:
-    if hasattr(model, "decoder"):
-        scores = model.decoder(model.head(hidden[document.masked]))
-    else:
-        scores = hidden
-    return Outcome(scores.float(), hidden.float().mean(0))
+    is_logits = hasattr(model, "decoder")
+    scores = model.decoder(model.head(hidden[document.masked])) if is_logits else hidden
+    return Outcome(scores.float(), hidden.float().mean(0), is_logits)
 
 
 @contextlib.contextmanager

@@ -90,6 +90,7 @@ def test_an_encoder_is_compared_by_its_hidden_states(released, loaded, tmp_path)
     results = check_numerics(encoder)
     assert said(results, "sdpa").expected.startswith("sdpa on padded texts: hidden states")
     assert said(results, "sdpa").details["texts"][1]["asked"] == 64
+    assert "top-1" not in said(results, "sdpa").found
     assert statuses(results) == dict.fromkeys(WAYS, "pass") | {"flash": "skip"}
 
 
@@ -212,6 +213,17 @@ def test_what_only_a_longer_text_stops_is_the_answer(loaded, monkeypatch):
     monkeypatch.setattr(checks, "one_by_one", stop)
     (result,) = check_numerics(loaded)
     assert (result.status, result.found) == ("fail", "RuntimeError: not enough memory")
+
+
+def test_a_gpu_that_is_full_says_nothing_of_the_model(loaded, monkeypatch):
+    def full(*_, **__):
+        import torch
+
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setitem(PACKED, "sdpa", ("mbrelease_full", full))
+    result = said(check_numerics(loaded), "packed")
+    assert (result.status, result.found) == ("skip", "out of memory")
 
 
 def test_flash_attention_is_skipped_without_a_gpu(loaded, monkeypatch):
