@@ -30,10 +30,12 @@ PARTS = {
     "plain": "other texts without special tokens",
     "special": "other special tokens",
     "special ids": "other ids of special tokens",
+    "all special ids": "other special ids",
     "size": "a vocabulary of another size",
     "longest": "another model_max_length",
 }
 """What is compared of tokenizers, and how a difference is said."""
+OF_EACH_TEXT = ("ids", "decoded", "plain")
 
 
 def check_versions(
@@ -128,14 +130,14 @@ def tokenizer_differences(mine: Answer, reference: Answer) -> list[str]:
     if mine.tokenizer is None or reference.tokenizer is None:
         return [f"tokenizer: {mine.tokenizer_error}"]
     ours, theirs = mine.tokenizer, reference.tokenizer
-    differing = {part: said for part, said in PARTS.items() if ours.get(part) != theirs.get(part)}
-    return [f"{said}{_of_texts(ours.get(p), theirs.get(p))}" for p, said in differing.items()]
+    return [
+        f"{said}{_of_texts(ours[part], theirs[part]) if part in OF_EACH_TEXT else ''}"
+        for part, said in PARTS.items()
+        if ours.get(part) != theirs.get(part)
+    ]
 
 
-def _of_texts(ours: object, theirs: object) -> str:
-    """Of how many texts, where what differs was asked of each."""
-    if not isinstance(ours, list) or not isinstance(theirs, list) or len(ours) != len(theirs):
-        return ""
+def _of_texts(ours: Sequence[object], theirs: Sequence[object]) -> str:
     count = sum(mine != other for mine, other in zip(ours, theirs, strict=True))
     return f" of {count} of {len(ours)} texts"
 

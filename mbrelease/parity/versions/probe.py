@@ -79,6 +79,7 @@ def _tokenize(question: dict[str, Any]) -> dict[str, Any]:
         "plain": [tokenizer.decode(each, skip_special_tokens=True) for each in ids],
         "special": {name: token and str(token) for name, token in special.items()},
         "special ids": {name: getattr(tokenizer, f"{name}_token_id") for name in TOKENS},
+        "all special ids": sorted(tokenizer.all_special_ids),
         "size": len(tokenizer),
         "longest": tokenizer.model_max_length,
     }
