@@ -13,6 +13,7 @@ from mbrelease.parity.checks import config as config_checks
 from mbrelease.parity.checks import lineage, loading, tensors
 from mbrelease.parity.checks import tokenizer as tokenizer_checks
 from mbrelease.parity.checks.files import check_files
+from mbrelease.parity.checks.values import check_values
 from mbrelease.parity.reference import head_of
 from mbrelease.parity.report import CheckResult, Report, skipped
 from mbrelease.progress import SILENT, Progress
@@ -115,7 +116,7 @@ def _weights(
         return results
     if not load:
         return [*results, skipped("tensors.finite", expected=finite, reason="headers only")]
-    return [*results, tensors.check_finite(checkpoint, progress)]
+    return [*results, *check_values(checkpoint, progress)]
 
 
 def _loading(

@@ -1,17 +1,16 @@
-"""The weights against what the config implies: from the headers alone, then the values."""
+"""The weights against what the config implies, from the headers alone."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
-import numpy as np
-
-from mbrelease.checkpoints.checkpoint import SHARD_INDEX, Checkpoint
+from mbrelease.checkpoints.checkpoint import SHARD_INDEX, SINGLE_FILE, Checkpoint
 from mbrelease.checkpoints.config import ModernBertConfig
 from mbrelease.checkpoints.safetensors_header import SafetensorsHeader, TensorInfo
-from mbrelease.errors import UserError
-from mbrelease.files import read_json, unreadable
+from mbrelease.checkpoints.tied import DECODER, drop_tied
+from mbrelease.errors import CheckFailed, UserError
+from mbrelease.files import read_json
 from mbrelease.parity.reference import (
     EMBEDDINGS,
     HEADS_NOT_CHECKED,
@@ -30,12 +29,10 @@ from mbrelease.parity.report import (
     skipped,
     warned,
 )
-from mbrelease.progress import SILENT, Progress
+from mbrelease.parity.strangers import kind_of
 
-FLOATS = {"F32": "<f4", "F16": "<f2", "F64": "<f8"}
 TORCH_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-BF16_EXPONENT = np.uint16(0x7F80)
-PIECE_BYTES = 1 << 24
+FIRST_NORMS = frozenset({"layers.0.attn_norm.weight", "layers.0.attn_norm.bias"})
 
 
 def check_tensors(checkpoint: Checkpoint, config: ModernBertConfig) -> list[CheckResult]:
@@ -56,14 +53,17 @@ def check_tensors(checkpoint: Checkpoint, config: ModernBertConfig) -> list[Chec
         ]
     labels = label_count(checkpoint.raw_config)
     expected = expected_tensors(config, head, labels=labels)
-    results = [check_names(found, expected), check_shapes(found, expected)]
+    # The next but one tell more of these.
+    elsewhere = set(_first_norms(found)) | ({DECODER} if _is_tied(config, head) else set())
+    results = [check_names(found, expected, elsewhere), check_shapes(found, expected)]
     results += [check_first_norm(found), check_tied(checkpoint, config, head)]
     results.append(
         check_dtypes(
             found, checkpoint.raw_config.get("dtype") or checkpoint.raw_config.get("torch_dtype")
         )
     )
-    if len(checkpoint.weight_files) > 1:
+    results.append(check_format(checkpoint.headers))
+    if checkpoint.weight_files != (checkpoint.path / SINGLE_FILE,):
         results.append(check_index(checkpoint))
     return results
 
@@ -82,24 +82,45 @@ def check_architecture(name: str) -> CheckResult:
 
 
 def check_names(
-    found: Mapping[str, TensorInfo], expected: Mapping[str, tuple[int, ...]]
+    found: Mapping[str, TensorInfo],
+    expected: Mapping[str, tuple[int, ...]],
+    judged_elsewhere: Collection[str] = (),
 ) -> CheckResult:
-    """Every tensor that the config implies, and nothing else."""
-    said = f"{len(expected)} tensors, {parameter_count(expected):,} parameters"
-    # These two have checks of their own, which say more.
-    named = {"decoder.weight", *_first_norms(found)}
-    missing = [name for name in expected if name not in found]
-    extra = [name for name in found if name not in expected and name not in named]
-    if not missing and not extra:
-        return passed("tensors.names", said)
+    """Every tensor that the config implies, and nothing else; what else there is, by its kind."""
+    name = "tensors.names"
+    implied = _counted(len(expected), parameter_count(expected))
+    stored = _counted(len(found), sum(info.elements for info in found.values()))
+    missing = [key for key in expected if key not in found]
+    kinds = {
+        key: kind_of(key, expected)
+        for key in found
+        if key not in expected and key not in judged_elsewhere
+    }
+    if not missing and not kinds:
+        return passed(name, stored, implied)
+    others: dict[str, list[str]] = {}
+    for key, kind in kinds.items():
+        others.setdefault(kind.words, []).append(key)
     faults = [f"{len(missing)} missing: {shortened(missing)}"] if missing else []
-    faults += [f"{len(extra)} not ModernBERT's: {shortened(extra)}"] if extra else []
-    return failed(
-        "tensors.names",
-        expected=said,
-        found="; ".join(faults),
-        mend="correct the sizes and biases in config.json, or save the model again from its class",
+    faults += [f"{len(keys)} {words}: {shortened(keys)}" for words, keys in others.items()]
+    mends = dict.fromkeys(kind.mend for kind in kinds.values()) or [_mend_missing(found)]
+    result = failed(
+        name,
+        expected=implied,
+        found=f"{stored}; {'; '.join(faults)}",
+        mend="; ".join(mends),
     )
+    return replace(result, details={"missing": missing, "others": others})
+
+
+def _counted(tensors: int, parameters: int) -> str:
+    return f"{tensors} tensors, {parameters:,} parameters"
+
+
+def _mend_missing(found: Mapping[str, TensorInfo]) -> str:
+    if not found:
+        return "the file is empty: save the model again: model.save_pretrained(folder)"
+    return "correct the sizes and biases in config.json, or save the model again from its class"
 
 
 def check_shapes(
@@ -113,12 +134,20 @@ def check_shapes(
     ]
     if not wrong:
         return passed("tensors.shapes", "the shapes that the config implies")
+    # What a model of this config would take, were it built.
+    asked, held = parameter_count(expected), sum(info.elements for info in found.values())
     return failed(
         "tensors.shapes",
-        expected="the shapes that the config implies",
-        found=shortened(wrong, shown=2),
+        expected=f"the shapes that the config implies: {asked:,} parameters, {_gigabytes(asked)}",
+        found=f"{held:,} parameters, {_gigabytes(held)}; {shortened(wrong, shown=2)}",
         mend="this config and these weights do not belong together: correct config.json",
     )
+
+
+def _gigabytes(parameters: int) -> str:
+    if parameters > 10**15:  # a config may say any number, too large for a float
+        return "more than 4,000,000 GB in float32"
+    return f"{4 * parameters / 1e9:,.2f} GB in float32"
 
 
 def check_first_norm(found: Mapping[str, TensorInfo]) -> CheckResult:
@@ -137,11 +166,14 @@ def check_first_norm(found: Mapping[str, TensorInfo]) -> CheckResult:
 def check_tied(checkpoint: Checkpoint, config: ModernBertConfig, head: Head) -> CheckResult:
     """A tied decoder is the embedding itself and not in the file a second time."""
     name, expected = "tensors.tied", "the tied decoder.weight is not in the file"
-    if head != "mlm" or not config.tie_word_embeddings:
+    if not _is_tied(config, head):
         return passed(name, "nothing is tied")
-    if "decoder.weight" not in checkpoint.tensors:
+    if DECODER not in checkpoint.tensors:
         return passed(name, expected)
-    same = _digest(checkpoint, "decoder.weight") == _digest(checkpoint, f"model.{EMBEDDINGS}")
+    try:
+        same = _is_copy(checkpoint)
+    except UserError as error:
+        return skipped(name, expected=expected, reason=error.message)
     if same:
         return warned(
             name,
@@ -155,6 +187,10 @@ def check_tied(checkpoint: Checkpoint, config: ModernBertConfig, head: Head) -> 
         found="decoder.weight differs from the embeddings, and is lost on loading",
         mend='write "tie_word_embeddings": false if it was trained untied, else drop the tensor',
     )
+
+
+def _is_tied(config: ModernBertConfig, head: Head) -> bool:
+    return head == "mlm" and config.tie_word_embeddings
 
 
 def check_dtypes(found: Mapping[str, TensorInfo], declared: object) -> CheckResult:
@@ -204,66 +240,35 @@ def check_index(checkpoint: Checkpoint) -> CheckResult:
     )
 
 
-def check_finite(checkpoint: Checkpoint, progress: Progress = SILENT) -> CheckResult:
-    """No value is NaN or infinite; the files are read in pieces, without torch.
+def check_format(headers: Iterable[SafetensorsHeader]) -> CheckResult:
+    """Metadata, where there are any, say that PyTorch wrote them: 4.x refuses a file otherwise.
 
-    Raises:
-        UserError: a file cannot be read.
+    transformers 4.48 and 4.57, ``load_state_dict``; 5.x does not ask.
     """
-    progress.start("reading weights", len(checkpoint.tensors), "tensors")
-    bad: dict[str, int] = {}
-    for header in checkpoint.headers:
-        for name, count in _not_finite(header, progress).items():
-            bad[name] = count
-    if not bad:
-        return passed("tensors.finite", "every value is finite")
+    name, expected = "tensors.format", '"format": "pt" in the metadata, or no metadata'
+    wrong = [header for header in headers if header.metadata.get("format", "") != "pt"]
+    wrong = [header for header in wrong if header.metadata]
+    if not wrong:
+        return passed(name, expected)
+    metadata = wrong[0].metadata
+    said = f"format {metadata['format']}" if "format" in metadata else "no format"
     return failed(
-        "tensors.finite",
-        expected="every value is finite",
-        found=shortened(f"{name} has {count:,} NaN or infinite" for name, count in bad.items()),
-        mend="this checkpoint is lost: take an earlier one",
+        name,
+        expected=expected,
+        found=f"{wrong[0].path.name}: {said}, but {shortened(sorted(metadata))}",
+        mend='save it as transformers does: save_file(tensors, path, metadata={"format": "pt"})',
     )
 
 
-def count_not_finite(data: bytes, dtype: str) -> int:
-    """The number of NaN and infinite values in little-endian ``data``; 0 for whole numbers."""
-    if dtype == "BF16":
-        # numpy has no bfloat16: NaN and infinity are those with all exponent bits set.
-        bits = np.frombuffer(data, dtype="<u2") & BF16_EXPONENT
-        return int(np.count_nonzero(bits == BF16_EXPONENT))
-    if dtype not in FLOATS:
-        return 0
-    values = np.frombuffer(data, dtype=FLOATS[dtype])
-    return int(values.size - np.count_nonzero(np.isfinite(values)))
-
-
-def _not_finite(header: SafetensorsHeader, progress: Progress) -> dict[str, int]:
-    found: dict[str, int] = {}
-    try:
-        with header.path.open("rb") as file:
-            for name, info in header.tensors.items():
-                file.seek(info.start)
-                for start in range(info.start, info.end, PIECE_BYTES):
-                    piece = file.read(min(PIECE_BYTES, info.end - start))
-                    if count := count_not_finite(piece, info.dtype):
-                        found[name] = found.get(name, 0) + count
-                progress.advance()
-    except OSError as error:
-        raise unreadable(header.path, error) from error
-    return found
-
-
 def _first_norms(found: Mapping[str, TensorInfo]) -> list[str]:
-    return [name for name in found if "layers.0.attn_norm." in name]
+    return [name for name in found if name.removeprefix("model.") in FIRST_NORMS]
 
 
-def _digest(checkpoint: Checkpoint, name: str) -> bytes | None:
-    for header in checkpoint.headers:
-        if info := header.tensors.get(name):
-            with header.path.open("rb") as file:
-                digest = hashlib.sha256(info.dtype.encode())
-                file.seek(info.start)
-                for start in range(info.start, info.end, PIECE_BYTES):
-                    digest.update(file.read(min(PIECE_BYTES, info.end - start)))
-                return digest.digest()
-    return None
+def _is_copy(checkpoint: Checkpoint) -> bool:
+    """Whether the decoder's weight, which is in the file, is that of the embeddings."""
+    stored = checkpoint.stored
+    pair = {name: stored[name] for name in (DECODER, f"model.{EMBEDDINGS}") if name in stored}
+    try:
+        return DECODER not in drop_tied(pair, tied=True, place=checkpoint.path)
+    except CheckFailed:
+        return False
