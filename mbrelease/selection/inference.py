@@ -104,6 +104,13 @@ def _read(election: Election, entrants: Sequence[Entrant], metric: str) -> list[
             "say nothing of how sure a difference is",
             mend=f"give the task '{task.name}' more examples on {election.split}",
         )
+    clusters = found[0].clusters
+    if clusters is not None and len(set(clusters)) < FEWEST_EXAMPLES:
+        raise UserError(
+            f"the examples of {metric} are {len(set(clusters))} clusters; fewer than "
+            f"{FEWEST_EXAMPLES} say nothing of how sure a difference is",
+            mend=f"give the task '{task.name}' examples of more clusters on {election.split}",
+        )
     shared = common_seeds(found)
     if found[0].seeds and not shared[0].seeds:
         raise UserError(

@@ -100,10 +100,13 @@ def common_seeds(scores: Sequence[ExampleScores]) -> list[ExampleScores]:
 
 
 def _with_seeds(scores: ExampleScores, seeds: tuple[int, ...]) -> ExampleScores:
-    if scores.seeds == seeds or not isinstance(scores.score, AdditiveScore):
+    if scores.seeds == seeds:
         return scores
     rows = [scores.seeds.index(seed) for seed in seeds]
-    score = AdditiveScore(scores.score.columns[rows], scores.score.value)
+    known = scores.score
+    if isinstance(known, AdditiveScore):
+        return replace(scores, score=AdditiveScore(known.columns[rows], known.value), seeds=seeds)
+    score = WeightedScore(len(rows), known.n_examples, lambda weights: known.value(weights)[rows])
     return replace(scores, score=score, seeds=seeds)
 
 

@@ -133,3 +133,13 @@ def test_speed_has_no_examples_to_infer_from(owls):
         "'speed/short_fixed_tokens_per_second' has no scores of examples, so nothing can be "
         "inferred from it | choose by a metric that is measured on examples"
     )
+
+
+def test_fewer_than_thirty_clusters(owls):
+    for folder, recall in [("base", 0.25), ("run/checkpoint-10", 0.3), ("run/checkpoint-20", 0.5)]:
+        columns = ranks(recall) | {"cluster": [f"wood {number % 29}" for number in range(N)]}
+        owls.record(folder, "find", {"recall_at_1": recall}, columns)
+    assert refused(owls) == (
+        "the examples of find/recall@1 are 29 clusters; fewer than 30 say nothing of how sure a "
+        "difference is | give the task 'find' examples of more clusters on dev"
+    )

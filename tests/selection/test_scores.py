@@ -243,6 +243,25 @@ def test_seeds_of_a_score_are_in_the_order_of_the_evidence(tmp_path):
     )
 
 
+def test_correlations_keep_to_the_shared_seeds_too(tmp_path):
+    case = CASES["glue stsb"]
+    fewer = Case(
+        case.task,
+        {name: one[[2, 0]] for name, one in case.columns.items()},
+        case.metrics,
+        (SEEDS[2], SEEDS[0]),
+    )
+    both = [
+        read_scores(one.write(tmp_path / place), case.task, "spearman")
+        for one, place in ((case, "all"), (fewer, "fewer"))
+    ]
+    first, second = common_seeds(both)
+    assert first.score.n_seeds == second.score.n_seeds == 2
+    weights = np.random.default_rng(0).integers(0, 3, (4, N)).astype(float)
+    assert first.score.value(weights) == pytest.approx(second.score.value(weights))
+    assert first.score.value(weights) == pytest.approx(both[0].score.value(weights)[[0, 2]])
+
+
 def test_only_seeds_that_all_have_are_compared(tmp_path):
     case = CASES["classification"]
     scores = read_scores(case.write(tmp_path), case.task, "accuracy")
