@@ -26,6 +26,8 @@ docs: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/averaging.py
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/selection.py
+	$(BIN)/python benchmarks/selection_error_rates.py
 
 bench-gpu: $(INSTALLED)
 	$(BIN)/python benchmarks/evaluation.py --gpu
