@@ -14,6 +14,8 @@ from mbrelease.errors import CheckFailed, UserError
 from mbrelease.parity.checks.lineage import MAY_CHANGE
 
 if TYPE_CHECKING:
+    from mbrelease.parity.checks.shapes import SmTable
+    from mbrelease.parity.family import Member
     from mbrelease.parity.report import CheckResult, Report
     from mbrelease.registry.project import Project
 
@@ -23,11 +25,28 @@ WIDTH = 80
 
 @click.command()
 @click.argument("target", metavar="PATH|VARIANT")
-@click.option("--against", metavar="PATH|VARIANT", help="Compare with this parent.")
+@click.option(
+    "--against",
+    metavar="PATH|VARIANT|MEMBER",
+    help="Compare with this parent, or with a known member of the family, such as 'base'.",
+)
 @click.option(
     "--relation",
     type=click.Choice(sorted(MAY_CHANGE)),
     help="How it came from the parent; says what may differ.",
+)
+@click.option(
+    "--sm-table",
+    type=click.Choice(["product", "die"]),
+    default="product",
+    help="Count the SMs of GPUs as sold, or of full dies as the authors of ModernBERT did.",
+)
+@click.option(
+    "--with",
+    "asked",
+    metavar="transformers==V[,V]",
+    multiple=True,
+    help="Also read it with these versions of transformers, each in an environment of its own.",
 )
 @click.option("--headers-only", is_flag=True, help="Read headers and JSON alone; no torch.")
 @json_option
@@ -36,6 +55,8 @@ def command(
     target: str,
     against: str | None,
     relation: str | None,
+    sm_table: SmTable,
+    asked: tuple[str, ...],
     headers_only: bool,
     as_json: bool,
     registry_path: Path | None,
@@ -47,14 +68,22 @@ def command(
     is on disk. Exit code 1 if a check fails.
     """
     from mbrelease.parity.verify import verify
+    from mbrelease.parity.versions.requested import requested_versions
 
+    versions = requested_versions(asked)
+    if versions and headers_only:
+        raise UserError("--with loads the model, --headers-only does not", mend="leave one out")
     path, parent, declared = _resolve(target, against, registry_path)
+    architecture = None if Path(target).exists() else _architecture(target, registry_path)
     with progress(quiet=as_json) as bar:
         report = verify(
             path,
             against=parent,
             relation=relation or declared,
+            declared=architecture,
+            sm_table=sm_table,
             load=not headers_only,
+            versions=versions,
             progress=bar,
         )
     if as_json:
@@ -68,8 +97,11 @@ def command(
 
 def _resolve(
     target: str, against: str | None, registry_path: Path | None
-) -> tuple[Path, Path | None, str | None]:
-    """The folder to verify, its parent's and the declared relation."""
+) -> tuple[Path, Path | Member | None, str | None]:
+    """The folder to verify, its parent's (or a member of the family) and the declared relation."""
+    from mbrelease.parity.family import member_named
+
+    parent: Path | Member | None
     if Path(target).exists():
         path, parent, relation = Path(target), None, None
     else:
@@ -80,7 +112,27 @@ def _resolve(
         return path, parent, relation
     if Path(against).exists():
         return path, Path(against), relation
+    member = member_named(against)
+    if member is not None and not _is_variant(against, registry_path):
+        return path, member, relation
     return path, _folder(_project(against, registry_path), against), relation
+
+
+def _architecture(target: str, registry_path: Path | None) -> dict[str, int | None] | None:
+    """What the registry declares of the variant's sizes, context and vocabulary."""
+    architecture = _project(target, registry_path).variant(target).architecture
+    return None if architecture is None else architecture.model_dump()
+
+
+def _is_variant(name: str, registry_path: Path | None) -> bool:
+    """Whether the registry knows that name: what is on disk goes before what is only known of."""
+    if registry_path is None and not _registry_above():
+        return False
+    try:
+        project = _project(name, registry_path)
+        return _folder_on_disk(project, name) is not None
+    except UserError:
+        return False
 
 
 def _project(target: str, registry_path: Path | None) -> Project:
@@ -120,12 +172,18 @@ def _folder_on_disk(project: Project, name: str) -> Path | None:
     return None
 
 
-def _first_parent(project: Project, name: str) -> tuple[Path | None, str | None]:
+def _first_parent(project: Project, name: str) -> tuple[Path | Member | None, str | None]:
+    from mbrelease.parity.family import member_named
+
     parents = project.variant(name).parents
     if not parents:
         return None, None
     first = parents[0]
     folder = _folder_on_disk(project, first.variant)
+    repo = project.variant(first.variant).repo
+    if folder is None and repo and (member := member_named(repo)):
+        talk(f"compared with the config of {member.name} alone: {first.variant} is not on disk")
+        return member, first.relation
     if folder is None:
         talk(f"not compared with its parent {first.variant}, which is not on disk")
     return folder, first.relation
