@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mbrelease.checkpoints.checkpoint import Checkpoint
     from mbrelease.evaluation.backend import Backend
     from mbrelease.evaluation.evidence import EvidenceRecord
+    from mbrelease.evaluation.grid.failures import Failure
     from mbrelease.evaluation.jobs import Job
     from mbrelease.evaluation.measure import Runner
     from mbrelease.registry.project import Project
@@ -93,8 +95,10 @@ def command(
     a measurement that fails stops no other. After the word plan, what is missing is listed and
     nothing is measured.
     """
+    from mbrelease.evaluation.grid.failures import MeasurementsFailed
     from mbrelease.evaluation.jobs import plan_jobs, stored
     from mbrelease.evaluation.measure import run_jobs
+    from mbrelease.evaluation.remarks import few_seeds
     from mbrelease.registry.load import load_project
 
     if targets[0] == "plan" and len(targets) > 1:  # alone it is a variant of that name
@@ -115,14 +119,25 @@ def command(
             f"no task of the suite has {split} data", mend=f"add data.{split} to a task"
         )
     missing = [job for job in jobs if stored(job, project.evidence) is None]
-    talk(f"{len(jobs)} measurements, {len(jobs) - len(missing)} known, {len(missing)} to make")
+    talk(
+        f"{len(jobs)} measurements, {len(jobs) - len(missing)} known, {len(missing)} to make "
+        f"(attn {backend.attn}, dtype {backend.dtype}, device {backend.device})"
+    )
+    _warn(few_seeds({job.task.name: job.task for job in jobs}.values()))
     if plan_only:
         _print_plan(missing, as_json)
         return
     languages = project.registry.defaults.languages
+    failed: MeasurementsFailed | None = None
     with progress() as bar:
-        records = run_jobs(jobs, project.evidence, languages=languages, progress=bar, runner=runner)
-    _print_records(jobs, records, as_json)
+        try:
+            run_jobs(jobs, project.evidence, languages=languages, progress=bar, runner=runner)
+        except MeasurementsFailed as error:
+            failed = error
+    records = {job.key: record for job in jobs if (record := stored(job, project.evidence))}
+    _print_result(jobs, records, failed.failures if failed else {}, as_json)
+    if failed:
+        raise failed
 
 
 def _backend(
@@ -162,7 +177,8 @@ def _tasks(project: Project, targets: tuple[str, ...], suite: str | None) -> lis
             )
         suite = named.pop()
     if suite not in suites:
-        raise UserError(f"no suite '{suite}'", mend=did_you_mean(suite, suites))
+        listed = f"the suites are {', '.join(sorted(suites))}" if suites else "add one to 'suites'"
+        raise UserError(f"no suite '{suite}'", mend=did_you_mean(suite, suites) or listed)
     return suites[suite]
 
 
@@ -177,7 +193,10 @@ def _checkpoints(project: Project, target: str) -> list[Checkpoint]:
 
     if target not in project.registry.variants and Path(target).is_dir():
         return discover(Path(target))
-    name = project.resolve_name(target)
+    try:
+        name = project.resolve_name(target)
+    except UserError as error:
+        raise UserError(f"{error.message}, and no such folder", mend=error.mend) from error
     if project.variant(name).weights is None and project.variant(name).run is not None:
         return run_checkpoints(project, name)
     return [released_checkpoint(project, name)]
@@ -199,23 +218,57 @@ def _print_plan(jobs: list[Job], as_json: bool) -> None:
         )
 
 
-def _print_records(jobs: list[Job], records: list[EvidenceRecord], as_json: bool) -> None:
-    from mbrelease.evaluation.metric_names import metric_key, shown
+def _print_result(
+    jobs: list[Job],
+    records: Mapping[str, EvidenceRecord],
+    failures: Mapping[str, Failure],
+    as_json: bool,
+) -> None:
+    """What was measured, on stdout, and what to know of the data, on stderr."""
+    from mbrelease.evaluation.remarks import odd_data
 
     if as_json:
         print_json(
             [
-                {"checkpoint": str(job.path), "task": record.task_name,
-                 **record.score_entry()}
-                for job, record in zip(jobs, records, strict=True)
+                _record_json(job, records[job.key])
+                if job.key in records
+                else _failure_json(job, failures[job.key])
+                for job in jobs
             ]
-        )  # fmt: skip
-        return
+        )
+    elif records:
+        _print_table(jobs, records)
+    by_task: dict[str, list[EvidenceRecord]] = {}
+    for record in records.values():
+        by_task.setdefault(record.task_name, []).append(record)
+    for of_task in by_task.values():
+        _warn(odd_data(of_task))
+
+
+def _warn(remark: str | None) -> None:
+    if remark is not None:
+        talk(f"warning: {remark}")
+
+
+def _record_json(job: Job, record: EvidenceRecord) -> dict[str, Any]:
+    return {"checkpoint": str(job.path), "task": record.task_name, **record.score_entry()}
+
+
+def _failure_json(job: Job, failure: Failure) -> dict[str, Any]:
+    said = {"failed": failure.reason, "mend": failure.mend}
+    return {"checkpoint": str(job.path), "task": job.task.name, **said}
+
+
+def _print_table(jobs: list[Job], records: Mapping[str, EvidenceRecord]) -> None:
+    """A row a checkpoint and a column a task; ``failed`` where there is no record."""
+    from mbrelease.evaluation.metric_names import metric_key, shown
+
     by_checkpoint: dict[Path, list[str]] = {}
     columns = {}
-    for job, record in zip(jobs, records, strict=True):
+    for job in jobs:
         metric = job.task.main_metric
         columns[job.task.name] = f">{job.task.name}\n{metric}"
-        value = shown(metric, record.metrics[metric_key(metric)])
+        record = records.get(job.key)
+        value = shown(metric, record.metrics[metric_key(metric)]) if record else "failed"
         by_checkpoint.setdefault(job.path, [job.checkpoint]).append(value)
     print_table(["checkpoint", *columns.values()], list(by_checkpoint.values()))

@@ -6,6 +6,7 @@ A job names all it needs and goes to any process or machine as JSON. Nothing her
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -40,6 +41,8 @@ class Job:
 
     path: Path
     """Of the checkpoint."""
+    checkpoint: str
+    """What people call the checkpoint, and no other of the same plan."""
     weights_sha256: str
     task: AnyTask
     split: str
@@ -47,11 +50,6 @@ class Job:
     backend: Backend
     key: str
     """Of the record that it will give."""
-
-    @property
-    def checkpoint(self) -> str:
-        """What people call the checkpoint."""
-        return own_name(self.path)
 
     @property
     def name(self) -> str:
@@ -62,6 +60,7 @@ class Job:
         """What ``job_from_json`` reads, in whatever folder."""
         return {
             "path": str(self.path.absolute()),
+            "checkpoint": self.checkpoint,
             "weights_sha256": self.weights_sha256,
             "task": self.task.model_dump(mode="json"),
             "split": self.split,
@@ -79,6 +78,7 @@ def job_from_json(content: Mapping[str, Any]) -> Job:
     task: AnyTask = TypeAdapter(AnyTask).validate_python(content["task"])
     return Job(
         path=Path(content["path"]),
+        checkpoint=content["checkpoint"],
         weights_sha256=content["weights_sha256"],
         task=task,
         split=content["split"],
@@ -92,7 +92,7 @@ def job_from_json(content: Mapping[str, Any]) -> Job:
 
 
 def plan_jobs(
-    checkpoints: Iterable[Checkpoint],
+    checkpoints: Sequence[Checkpoint],
     tasks: Sequence[AnyTask],
     split: str,
     *,
@@ -112,9 +112,11 @@ def plan_jobs(
         if task.measures(split):
             sources = split_files(task, split, data_root)
             known[task.name] = sources, data_sha256(list(sources.values()))
+    names = distinct_names([checkpoint.path for checkpoint in checkpoints])
     return [
         Job(
             path=checkpoint.path,
+            checkpoint=names[checkpoint.path],
             weights_sha256=checkpoint.weights_sha256,
             task=task,
             split=split,
@@ -127,6 +129,28 @@ def plan_jobs(
         if task.name in known
         for sources, data_hash in [known[task.name]]
     ]
+
+
+def distinct_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """A short name for each folder: its own, with those above it where two would be the same."""
+    depth = dict.fromkeys(paths, 1)
+    while True:
+        names = {path: _last_parts(path, count) for path, count in depth.items()}
+        times = Counter(names.values())
+        alike = [
+            path
+            for path, name in names.items()
+            if times[name] > 1 and depth[path] < len(path.absolute().parts)
+        ]
+        if not alike:
+            return names
+        depth |= {path: depth[path] + 1 for path in alike}
+
+
+def _last_parts(path: Path, count: int) -> str:
+    if count == 1:
+        return own_name(path)
+    return str(Path(*path.absolute().parts[-count:]))
 
 
 def stored(job: Job, evidence: Path) -> EvidenceRecord | None:

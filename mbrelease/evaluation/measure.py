@@ -27,8 +27,8 @@ from mbrelease.evaluation.grid.failures import (
     CannotKeep,
     Failure,
     InFlight,
+    MeasurementsFailed,
     failure_of,
-    summary,
 )
 from mbrelease.evaluation.jobs import Job, provenance_of, stored
 from mbrelease.evaluation.metric_names import metric_key, shown
@@ -95,14 +95,14 @@ def run_jobs(
         The record of every job, in the order given.
 
     Raises:
-        CheckFailed: jobs failed; it names each.
+        MeasurementsFailed: jobs failed; it names each, and the records of the others are kept.
         UserError: nothing can be measured or kept at all.
     """
     records = {job.key: stored(job, evidence) for job in jobs}
     missing = list({job.key: job for job in jobs if records[job.key] is None}.values())
     if not missing:
         return [found for job in jobs if (found := records[job.key])]
-    failures = []
+    failures: dict[str, Failure] = {}
     order = Order(missing, evidence, tuple(languages))
     try:
         with contextlib.closing((runner or in_this_process)(order, progress)) as finished:
@@ -112,14 +112,17 @@ def run_jobs(
                     records[job.key] = record
                     progress.note(f"measured {job.checkpoint} · {describe(record, job.task)}")
                 else:
-                    failures.append(failure)
-                    progress.note(f"failed {failure.job}: {failure.reason}")
+                    failures[job.key] = failure
+                    if len(missing) > 1:  # why is told at the end, once
+                        progress.note(f"failed {failure.job}")
     except KeyboardInterrupt:
+        for failure in failures.values():
+            progress.note(f"{failure.job} failed: {failure.reason}")
         done = sum(stored(job, evidence) is not None for job in missing)
         progress.note(f"{done} of {len(missing)} measurements are done and kept")
         raise
     if failures:
-        raise summary(failures, len(missing))
+        raise MeasurementsFailed(failures, len(missing))
     return [found for job in jobs if (found := records[job.key])]
 
 

@@ -156,7 +156,9 @@ def test_truncated_empty_and_unseen_are_counted(project, saved_by_5x):
     data = RetrievalFiles(train="data.jsonl", dev="dev.jsonl")
     task = TASKS[2].model_copy(update={"data": data})
     [record] = run_jobs(plan(project, open_checkpoint(saved_by_5x), [task]), project / "evidence")
-    assert record.counts == {"truncated": 1, "empty": 1, "unseen_label": 1}
+    assert record.counts == {
+        "truncated": 1, "empty": 1, "unseen_label": 1, "train": 24, "empty_in_train": 0,
+    }  # fmt: skip
 
 
 def test_a_record_names_what_computed_it_and_a_language_nobody_named(project, saved_by_5x):

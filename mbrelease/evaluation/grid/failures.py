@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,22 @@ def failure_of(job: str, error: Exception) -> Failure:
     return Failure(job, f"{type(error).__name__}: {first} ({where})")
 
 
-def summary(failures: Sequence[Failure], total: int) -> CheckFailed:
-    """The error that names every failed job; those that failed for the same reason, together."""
+class MeasurementsFailed(CheckFailed):
+    """Jobs that failed, each named; those that failed for the same reason, together.
+
+    ``failures`` has them by the key of their job. Whatever else there was to measure is kept.
+    """
+
+    def __init__(self, failures: Mapping[str, Failure], total: int) -> None:
+        self.failures = failures
+        message, mend = _summary(list(failures.values()), total)
+        super().__init__(message, mend=mend)
+
+
+def _summary(failures: Sequence[Failure], total: int) -> tuple[str, str | None]:
     if len(failures) == 1:
         [one] = failures
-        return CheckFailed(f"{one.job} failed: {one.reason}", mend=one.mend)
+        return f"{one.job} failed: {one.reason}", one.mend
     reasons: dict[tuple[str, str | None], list[str]] = {}
     for failure in failures:
         reasons.setdefault((failure.reason, failure.mend), []).append(failure.job)
@@ -70,4 +81,4 @@ def summary(failures: Sequence[Failure], total: int) -> CheckFailed:
         lines.append(f"  {', '.join(jobs[:SHOWN_NAMES])}{more}: {reason}")
         if mend:
             lines.append(f"    {mend}")
-    return CheckFailed("\n".join(lines))
+    return "\n".join(lines), None

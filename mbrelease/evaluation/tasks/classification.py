@@ -72,6 +72,8 @@ def measure(
     counts = {
         "truncated": truncated,
         "empty": count_empty(texts[split]),
+        "train": len(texts["train"]),
+        "empty_in_train": count_empty(texts["train"]),
         "unseen_label": int((~np.isin(labels[split], labels["train"])).sum()),
     }
     return outcome_of_seeds(task.seeds, sample, columns, classification_metrics, counts, tuned)

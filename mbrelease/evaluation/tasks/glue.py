@@ -84,7 +84,7 @@ def measure(
         str(data["train"].path),
         progress=progress,
     )
-    counts = asked.counts
+    counts = asked.counts_after(train)
     if task.subset == "stsb":
         known, target = (similarities(data[name]) for name in ("train", split))
         score, tuned = learner.numbers(train.items, known, asked.items, spearman)

@@ -154,7 +154,8 @@ def _learnt_similarity(
     known, target = (numbers(data[name], task.target) for name in ("train", split))
     score, tuned = learner.numbers(train.items, known, asked.items, spearman)
     columns = {"target": np.broadcast_to(target, score.shape), "score": score}
-    return outcome_of_seeds(task.seeds, sample, columns, correlation_metrics, asked.counts, tuned)
+    counts = asked.counts_after(train)
+    return outcome_of_seeds(task.seeds, sample, columns, correlation_metrics, counts, tuned)
 
 
 def _labels(
@@ -176,7 +177,7 @@ def _labels(
     prediction, tuned = learner.labels(train.items, known, asked.items, accuracy)
     columns = {"label": np.broadcast_to(label, prediction.shape), "prediction": prediction}
     counts = {
-        **asked.counts,
+        **asked.counts_after(train),
         "unseen_label": int((~np.isin(label, known)).sum()),
     }
     return outcome_of_seeds(

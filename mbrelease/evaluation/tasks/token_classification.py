@@ -68,7 +68,7 @@ def measure(
     types = {tag[2:] for tag in known if tag != "O"}
     spans = [span for sentence in asked_tags for span in find_spans(sentence)]
     counts = {
-        **asked.counts,
+        **asked.counts_after(train),
         "unread_words": sum(map(len, asked_words)) - sum(map(len, asked.answered)),
         "spans": len(spans),
         "unseen_label": sum(type_ not in types for _, _, type_ in spans),

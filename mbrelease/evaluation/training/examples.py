@@ -44,6 +44,10 @@ class Examples:
         """What a record says of them."""
         return {"truncated": self.n_truncated, "empty": self.n_empty}
 
+    def counts_after(self, train: Examples) -> dict[str, int]:
+        """What a record says of them where a model was trained on ``train`` before."""
+        return {**self.counts, "train": len(train.items), "empty_in_train": train.n_empty}
+
 
 @dataclass(frozen=True)
 class WordExamples(Examples):
