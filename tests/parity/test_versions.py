@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from mbrelease.checkpoints.checkpoint import open_checkpoint
+from mbrelease.cli.main import main
 from mbrelease.errors import UserError
 from mbrelease.parity.checks.versions import (
     check_versions,
@@ -27,6 +28,7 @@ from mbrelease.parity.checks.versions import (
     greatest_difference,
     skip_versions,
 )
+from mbrelease.parity.verify import verify
 from mbrelease.parity.versions import environment, install
 from mbrelease.parity.versions.ask import Answer, Question, ask
 from mbrelease.parity.versions.environment import python_with, running_version
@@ -398,3 +400,24 @@ def test_what_a_release_mends_only_warns_in_a_trainers_folder(saved_by_5x, tmp_p
     said = answer(REFERENCE.output + 1)
     result = compared(open_checkpoint(folder), "4.48.3", REFERENCE, said, publishable=False)
     assert (result.status, result.mend) == ("warn", f"mbrelease normalize {folder} -o FOLDER")
+
+
+def test_versions_are_asked_only_of_what_may_be_loaded(release, edit_json):
+    edit_json(release / "config.json", hidden_size=128)
+    report = verify(release, versions=["4.48.3"])
+    (result,) = [result for result in report.results if result.name == "versions.4.48.3"]
+    assert result.status == "skip"
+    assert "did not pass, so nothing was loaded" in result.found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--with", "torch==2.0"], "only transformers can be asked"),
+        (["--with", "4.48.3", "--headers-only"], "--with loads the model, --headers-only does not"),
+    ],
+)
+def test_a_wrong_call_is_told_before_anything_is_read(release, capfd, arguments, said):
+    assert main(["verify", str(release), *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert (out, said in err) == ("", True)
