@@ -158,7 +158,7 @@ def _check_shards(checkpoint: Checkpoint) -> None:
     count = Counter(name for header in checkpoint.headers for name in header.tensors)
     if twice := sorted(name for name, times in count.items() if times > 1):
         raise UserError(f"tensor {twice[0]} lies in several files of {checkpoint.path}", mend=mend)
-    if lost := sorted(set(_weight_map(index)) - count.keys()):
+    if lost := sorted(set(weight_map(index)) - count.keys()):
         raise UserError(f"{index} lists tensor {lost[0]}, which no file holds", mend=mend)
 
 
@@ -171,20 +171,24 @@ def _weight_files(path: Path) -> tuple[Path, ...]:
             f"no {SINGLE_FILE} in {path}",
             mend="save the model as safetensors: model.save_pretrained(folder)",
         )
-    files = tuple(path / name for name in sorted(set(_weight_map(index).values())))
+    files = tuple(path / name for name in sorted(set(weight_map(index).values())))
     missing = [file.name for file in files if not file.is_file() or file.parent != path]
     if missing:
         raise UserError(f"{index} lists {', '.join(missing)}, which is missing from {path}")
     return files
 
 
-def _weight_map(index: Path) -> dict[str, str]:
-    """The file of each tensor, as the index of shards has it."""
+def weight_map(index: Path) -> dict[str, str]:
+    """The file of each tensor, as the index of shards has it.
+
+    Raises:
+        UserError: it is no such index.
+    """
     content = read_json(index)
-    weight_map = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(weight_map, dict) or not weight_map:
+    listed = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(listed, dict) or not listed:
         raise UserError(f"{index}: no weight_map")
-    names = {str(name): str(file) for name, file in weight_map.items()}
+    names = {str(name): str(file) for name, file in listed.items()}
     if strange := [text for pair in names.items() for text in pair if not text.isprintable()]:
         raise UserError(f"{index}: {strange[0]!r} is no name of a tensor or file")
     return names

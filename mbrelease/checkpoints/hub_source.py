@@ -175,7 +175,7 @@ def open_hub(wanted: HubId, endpoint: str | None = None) -> HubCheckpoint:
         UserError: the commit has no config.json.
     """
     # The client reads HF_ENDPOINT when it is imported, which may have been long ago.
-    api = _client(endpoint or os.environ.get("HF_ENDPOINT") or None)
+    api = client(endpoint or os.environ.get("HF_ENDPOINT") or None)
     commit = _commit(api, wanted)
     pinned = HubId(wanted.repo_id, commit)
     config = fetch(pinned, "config.json", api.endpoint)
@@ -208,7 +208,7 @@ def fetch(pinned: HubId, name: str, endpoint: str) -> Path | None:
         return Path(cached) if isinstance(cached, str) else None
     if _is_known_absent(pinned, name):
         return None
-    with _sentences(pinned, endpoint):
+    with sentences(pinned, endpoint):
         try:
             return Path(
                 hf_hub_download(
@@ -242,7 +242,12 @@ def shown(endpoint: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _client(endpoint: str | None) -> HfApi:
+def client(endpoint: str | None) -> HfApi:
+    """The Hub's client for ``endpoint``; for its own default without one.
+
+    Raises:
+        UserError: it is no http(s) address.
+    """
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=endpoint, library_name="mbrelease", library_version=__version__)
@@ -259,7 +264,7 @@ def _commit(api: HfApi, wanted: HubId) -> str:
     """The full commit that the revision stands for."""
     from huggingface_hub.errors import RevisionNotFoundError
 
-    with _sentences(wanted, api.endpoint):
+    with sentences(wanted, api.endpoint):
         try:
             return api.resolve_revision(wanted.repo_id, revision=wanted.revision).resolved
         except RevisionNotFoundError:
@@ -280,7 +285,7 @@ def _step(revision: str) -> int | None:
 
 
 @contextmanager
-def _sentences(wanted: HubId, endpoint: str) -> Iterator[None]:
+def sentences(wanted: HubId, endpoint: str) -> Iterator[None]:
     """Give the client a limit to its patience, and turn what it raises into a sentence."""
     import httpx2
     from huggingface_hub import get_session

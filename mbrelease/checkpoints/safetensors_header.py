@@ -10,7 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mbrelease.errors import UserError
 from mbrelease.files import unreadable
@@ -63,21 +63,33 @@ def read_header(path: Path) -> SafetensorsHeader:
         UserError: the file is missing, truncated, or breaks a rule of the format.
     """
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
-            prefix = file.read(8)
-            if prefix == b"version ":
-                raise UserError(
-                    f"{path} is a pointer of Git LFS, not the file itself", mend="git lfs pull"
-                )
-            length = int.from_bytes(prefix, "little")
-            if len(prefix) < 8 or length < 2:
-                raise _broken(path, f"too short for a header ({size} bytes)")
-            if length > min(MAX_HEADER_BYTES, size - 8):
-                raise _broken(path, f"its header claims {length} bytes of a file of {size}")
-            raw = file.read(length)
+            return parse_header(path, path.stat().st_size, file)
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def parse_header(path: Path, size: int, file: BinaryIO) -> SafetensorsHeader:
+    """Check the header with which ``file`` begins; no more is read.
+
+    Args:
+        path: What the file is called.
+        size: Its size in bytes, of which ``file`` may hold the beginning alone.
+        file: Open at byte 0.
+
+    Raises:
+        UserError: it is truncated, or breaks a rule of the format.
+        OSError: it cannot be read.
+    """
+    prefix = file.read(8)
+    if prefix == b"version ":
+        raise UserError(f"{path} is a pointer of Git LFS, not the file itself", mend="git lfs pull")
+    length = int.from_bytes(prefix, "little")
+    if len(prefix) < 8 or length < 2:
+        raise _broken(path, f"too short for a header ({size} bytes)")
+    if length > min(MAX_HEADER_BYTES, size - 8):
+        raise _broken(path, f"its header claims {length} bytes of a file of {size}")
+    raw = file.read(length)
     try:
         content = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates)
         if b"\\u" in raw:

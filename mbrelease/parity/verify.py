@@ -111,9 +111,7 @@ def _origin(
     return lineage.origin_of_folder(parent.config, parent.raw_config)
 
 
-def _pooling(
-    against: Path | Checkpoint | Member | None, parent: Checkpoint | None
-) -> str | None:
+def _pooling(against: Path | Checkpoint | Member | None, parent: Checkpoint | None) -> str | None:
     if parent is not None:
         return pooling_of(parent.path)
     return against.pooling if isinstance(against, Member) else None

@@ -1,0 +1,252 @@
+"""A commit on the Hub as a folder to be checked: small files fetched, weights only if they must be.
+
+The headers of weights that were not fetched are read with range requests: a hundred kilobytes of a
+file of any size.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mbrelease import __version__
+from mbrelease.checkpoints.checkpoint import SHARD_INDEX, SINGLE_FILE, Checkpoint, weight_map
+from mbrelease.checkpoints.hub_source import (
+    SHARD_NAME,
+    HubCheckpoint,
+    HubId,
+    client,
+    fetch,
+    open_hub,
+    sentences,
+    shown,
+)
+from mbrelease.checkpoints.pytorch_bin import BIN_FILE, BIN_INDEX
+from mbrelease.checkpoints.safetensors_header import (
+    MAX_HEADER_BYTES,
+    SafetensorsHeader,
+    parse_header,
+    read_header,
+)
+from mbrelease.errors import CheckFailed, UserError
+
+TEXT_SUFFIXES = frozenset({".json", ".md", ".txt", ".yaml", ".yml", ".toml", ".jinja", ".py"})
+MAX_TEXT_BYTES = 1_000_000
+LARGE_TEXTS = frozenset({"tokenizer.json", "vocab.json", "merges.txt", SHARD_INDEX})
+FIRST_BYTES = 100_000
+"""Holds the header of nearly every model; ModernBERT-large's has 18,000."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+# sentence-transformers: one folder a module, such as 1_Pooling.
+_MODULE = re.compile(r"\d+_[A-Za-z]+")
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file at a commit, as the Hub lists it; ``sha256`` is known of large ones alone."""
+
+    path: str
+    size_bytes: int
+    sha256: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class HubFolder(Checkpoint):
+    """A commit of a model on the Hub. ``path`` is its folder in the Hub's ordinary cache.
+
+    The small files are there; ``weight_files`` are there if they were asked for.
+    """
+
+    pinned: HubId
+    """The model at its commit, 40 hex digits."""
+    endpoint: str
+    """The URL of the Hub."""
+    listing: Mapping[str, HubFile]
+    """Every file at the commit, by path; without a network, those in the cache."""
+
+    @property
+    def name(self) -> str:
+        """Such as ``org/name@1a2b3c4``."""
+        return str(self.pinned)
+
+    @property
+    def hub_commit(self) -> str:
+        """The commit, 40 hex digits."""
+        return self.pinned.revision
+
+    @functools.cached_property
+    def headers(self) -> tuple[SafetensorsHeader, ...]:
+        """The header of each weight file, from the file or else from the Hub."""
+        return tuple(
+            read_header(file)
+            if file.is_file()
+            else fetch_header(self.pinned, file.name, self.endpoint, file)
+            for file in self.weight_files
+        )
+
+
+def open_hub_folder(
+    wanted: HubId, *, weights: bool, whole: bool = True, endpoint: str | None = None
+) -> HubFolder:
+    """Bring a model's small files into the Hub's cache, and its weights if need be.
+
+    Args:
+        wanted: The model.
+        weights: Fetch the weights too.
+        whole: Fetch every text; otherwise JSON alone, which is what a model is compared by.
+        endpoint: The URL of the Hub; that of ``HF_ENDPOINT`` or the public one by default.
+
+    Raises:
+        CheckFailed: there is no such model or revision, or the Hub cannot be asked.
+        UserError: the commit has no config.json, or no safetensors.
+    """
+    source = open_hub(wanted, endpoint)
+    pinned = HubId(source.repo_id, source.revision)
+    listing, complete = _listing(source, pinned)
+    suffixes = TEXT_SUFFIXES if whole else frozenset({".json"})
+    _fetch_all(source, pinned, (f.path for f in listing.values() if _is_small(f, suffixes)))
+    names = _weight_names(source, listing, complete=complete)
+    if weights:
+        modules = (name for name in listing if _is_module(name, SINGLE_FILE))
+        _fetch_all(source, pinned, [*names, *modules])
+    return HubFolder(
+        path=source.path,
+        step=source.step,
+        weight_files=tuple(source.path / name for name in names),
+        pinned=pinned,
+        endpoint=source.endpoint,
+        listing=listing,
+    )
+
+
+def fetch_header(pinned: HubId, name: str, endpoint: str, place: Path) -> SafetensorsHeader:
+    """The header of a safetensors file on the Hub, by range requests.
+
+    Args:
+        pinned: The model at a commit.
+        name: The file.
+        endpoint: The URL of the Hub.
+        place: What the file is called in what is said of it.
+
+    Raises:
+        CheckFailed: it cannot be asked for.
+        UserError: it breaks a rule of the format, or is not as long as its header says.
+    """
+    with sentences(pinned, endpoint):
+        data, size = _first_bytes(pinned, name, endpoint, FIRST_BYTES)
+        length = 8 + int.from_bytes(data[:8], "little")
+        if len(data) < length <= min(8 + MAX_HEADER_BYTES, size):
+            data, size = _first_bytes(pinned, name, endpoint, length)
+    return parse_header(place, size, io.BytesIO(data))
+
+
+def _first_bytes(pinned: HubId, name: str, endpoint: str, count: int) -> tuple[bytes, int]:
+    """The first ``count`` bytes of a file, or all if it is shorter, and its size."""
+    from huggingface_hub import get_session, hf_hub_url
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        build_hf_headers,
+        hf_raise_for_status,
+    )
+
+    url = hf_hub_url(pinned.repo_id, name, revision=pinned.revision, endpoint=endpoint)
+    headers = build_hf_headers(library_name="mbrelease", library_version=__version__)
+    # A compressed answer has other bytes; a server that does not know ranges sends the whole file.
+    headers |= {"Range": f"bytes=0-{count - 1}", "Accept-Encoding": "identity"}
+    data = b""
+    with get_session().stream("GET", url, headers=headers) as response:
+        hf_raise_for_status(response)
+        if response.status_code == 206:
+            size = int(response.headers["Content-Range"].rpartition("/")[2])
+        else:
+            size = int(response.headers["Content-Length"])
+        for chunk in response.iter_bytes():
+            data += chunk
+            if len(data) >= count:
+                break
+    return data[:count], size
+
+
+def _listing(source: HubCheckpoint, pinned: HubId) -> tuple[dict[str, HubFile], bool]:
+    """The files by path, and whether they are all; without a network, what is in the cache."""
+    from huggingface_hub.hf_api import RepoFile
+
+    try:
+        with sentences(pinned, source.endpoint):
+            api = client(source.endpoint)
+            tree = api.list_repo_tree(pinned.repo_id, revision=pinned.revision, recursive=True)
+            entries = [entry for entry in tree if isinstance(entry, RepoFile)]
+    except CheckFailed as error:
+        if not _is_unreachable(error.__cause__):
+            raise
+        return {file.path: file for file in _cached(source.path)}, False
+    files = [
+        HubFile(entry.path, entry.size, entry.lfs.sha256 if entry.lfs else None)
+        for entry in entries
+    ]
+    return {file.path: file for file in files}, True
+
+
+def _is_unreachable(error: BaseException | None) -> bool:
+    import httpx2
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    return isinstance(error, OfflineModeIsEnabled | httpx2.ConnectError | httpx2.ConnectTimeout)
+
+
+def _cached(folder: Path) -> list[HubFile]:
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            blob = path.resolve().name
+            digest = blob if SHA256.fullmatch(blob) else None
+            relative = path.relative_to(folder).as_posix()
+            found.append(HubFile(relative, path.stat().st_size, digest))
+    return found
+
+
+def _fetch_all(source: HubCheckpoint, pinned: HubId, names: Iterable[str]) -> None:
+    for name in names:
+        if fetch(pinned, name, source.endpoint) is None:
+            raise CheckFailed(f"{shown(source.endpoint)} lists {name} of {pinned} and has it not")
+
+
+def _is_small(file: HubFile, suffixes: frozenset[str]) -> bool:
+    """Whether it is a text that says something of the model itself, and not of a subfolder."""
+    path = PurePosixPath(file.path)
+    if path.name == file.path:
+        small = file.size_bytes <= MAX_TEXT_BYTES or file.path in LARGE_TEXTS
+        return path.suffix in suffixes and small
+    return _is_module(file.path, "config.json") and file.size_bytes <= MAX_TEXT_BYTES
+
+
+def _is_module(name: str, file: str) -> bool:
+    folder, _, last = name.partition("/")
+    return last == file and _MODULE.fullmatch(folder) is not None
+
+
+def _weight_names(
+    source: HubCheckpoint, listing: Mapping[str, HubFile], *, complete: bool
+) -> list[str]:
+    if SINGLE_FILE in listing:
+        return [SINGLE_FILE]
+    if SHARD_INDEX in listing:
+        names = sorted(set(weight_map(source.path / SHARD_INDEX).values()))
+        strange = [name for name in names if not SHARD_NAME.fullmatch(name)]
+        absent = [name for name in names if complete and name not in listing]
+        if strange or absent:
+            raise UserError(
+                f"{SHARD_INDEX} of {source.name} lists {(strange + absent)[0]}, which is missing"
+            )
+        return names
+    if not complete:
+        return [SINGLE_FILE]  # whoever asks for it is told that there is no network
+    place = f"{source.repo_id}@{source.revision}"
+    if BIN_FILE in listing or BIN_INDEX in listing:
+        mend = f"mbrelease convert {place} -o FOLDER"
+    else:
+        mend = f"see {shown(source.endpoint)}/{source.repo_id}/tree/{source.revision}"
+    raise UserError(f"{source.name} holds no safetensors", mend=mend)
