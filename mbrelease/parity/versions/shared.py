@@ -75,5 +75,5 @@ def _with_requirements() -> Iterator[Distribution]:
 
 
 def _normalized(name: str) -> str:
-    # https://packaging.python.org/en/latest/specifications/name-normalization/
+    # As PEP 503 has it.
     return re.sub(r"[-_.]+", "-", name).lower()
