@@ -22,6 +22,7 @@ from mbrelease.pictures.sheet import (
 Point = tuple[float, float]
 
 _GAP = 22.0  # between two entries of the key
+_LINES = {"stair": ("-", 1.5), "--": ((0, (3, 2)), 2.0), ":": (":", 2.0)}  # style and width
 _SYMBOL = 26.0  # from the start of a symbol to that of its words
 
 
@@ -30,7 +31,7 @@ class Mark:
     """A shape, and what it stands for."""
 
     shape: str
-    """As matplotlib names it; ``band`` for a filled stretch, ``stair`` for a line."""
+    """As matplotlib names it; ``band`` a filled stretch; ``stair``, ``--`` and ``:`` are lines."""
     size: float
     face: Colour
     edge: Colour
@@ -102,9 +103,15 @@ def _draw_symbol(sheet: Sheet, box: Box, mark: Mark) -> None:
             [box.left, box.right], box.top, box.bottom, color=mark.face.light, alpha=0.2, lw=0
         )
         return
-    if mark.shape == "stair":
-        middle = (box.top + box.bottom) / 2
-        sheet.paper.plot([box.left, box.right], [middle] * 2, color=mark.face.light, linewidth=1.5)
+    if mark.shape in _LINES:
+        style, width = _LINES[mark.shape]
+        sheet.paper.plot(
+            [box.left, box.right],
+            [(box.top + box.bottom) / 2] * 2,
+            color=mark.face.light,
+            linestyle=style,
+            linewidth=width,
+        )
         return
     x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
     sheet.paper.plot([x], [y], markersize=min(mark.size, 15), **_looks(mark))

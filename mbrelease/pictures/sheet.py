@@ -165,21 +165,35 @@ class Sheet:
             axis.set_major_locator(NullLocator())
         return Panel(axes, box, Room(box), self.height)
 
-    def level_ticks(self, panel: Panel, ticks: Sequence[float], *, words: bool = True) -> None:
-        """Level rules across ``panel``, and their numbers at its left."""
+    def level_ticks(
+        self,
+        panel: Panel,
+        ticks: Sequence[float],
+        *,
+        words: bool = True,
+        numbers: Sequence[str] | None = None,
+    ) -> None:
+        """Level rules across ``panel``, and at its left their numbers, or what stands for them."""
         panel.axes.yaxis.set_major_locator(FixedLocator(ticks))
         panel.axes.grid(axis="y", color=RULE.light, linewidth=1)
         panel.axes.tick_params(axis="y", length=0, labelleft=False)
-        for tick, number in zip(ticks, tick_words(ticks), strict=True):
+        for tick, number in zip(ticks, numbers or tick_words(ticks), strict=True):
             y = panel.pixel(0, tick)[1] + SMALL * 0.36
             if words:
                 self.text((panel.box.left - 8, y), number, colour=MUTED, align="right")
 
-    def upright_ticks(self, panel: Panel, ticks: Sequence[float], words: str) -> None:
-        """Ticks under ``panel`` with their numbers, and below them what is counted."""
+    def upright_ticks(
+        self,
+        panel: Panel,
+        ticks: Sequence[float],
+        words: str,
+        *,
+        numbers: Sequence[str] | None = None,
+    ) -> None:
+        """Ticks under ``panel`` with their numbers or names, and below them what is counted."""
         panel.axes.xaxis.set_major_locator(FixedLocator(ticks))
         panel.axes.tick_params(axis="x", length=5, color=MUTED.light, labelbottom=False)
-        for tick, number in zip(ticks, tick_words(ticks), strict=True):
+        for tick, number in zip(ticks, numbers or tick_words(ticks), strict=True):
             half = text_width(number, SMALL) / 2
             x = min(panel.pixel(tick, 0)[0], WIDTH - half - 2)
             y = panel.box.bottom + 8 + ASCENT * SMALL
