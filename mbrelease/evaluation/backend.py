@@ -17,6 +17,13 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 
 FLASH = ("fa2-varlen", "flash_attention_2")
 """What runs FlashAttention-2's kernel: on CUDA, in bfloat16."""
+TRACES_OF_A_DRIVER = (
+    Path("/proc/driver/nvidia/version"),
+    # Linux on Windows (WSL 2), whose driver is that of Windows: the device through which it is
+    # reached, whatever the maker of the GPU, and the driver's library.
+    Path("/dev/dxg"),
+    Path("/usr/lib/wsl/lib/libnvidia-ml.so.1"),
+)
 CPU_FLAGS_OF_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
 
 
@@ -120,7 +127,8 @@ def _varlen_has_windows() -> bool:
 
 
 def _nvidia_driver_present() -> bool:
-    return Path("/proc/driver/nvidia/version").exists()
+    """Whether there may be a GPU that CUDA runs on; torch is asked then."""
+    return any(path.exists() for path in TRACES_OF_A_DRIVER)
 
 
 def _cpu_flags() -> frozenset[str]:

@@ -118,6 +118,17 @@ def test_a_torch_whose_kernel_takes_no_window(gpu, monkeypatch):
         choose_backend(attn="fa2-varlen")
 
 
+@pytest.mark.parametrize("trace", range(len(backend.TRACES_OF_A_DRIVER)))
+def test_torch_is_asked_where_there_is_any_trace_of_a_driver(monkeypatch, tmp_path, trace):
+    traces = [tmp_path / path.name for path in backend.TRACES_OF_A_DRIVER]
+    monkeypatch.setattr(backend, "TRACES_OF_A_DRIVER", traces)
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(asked.append(1)))
+    assert choose_backend().device == "cpu" and not asked
+    traces[trace].touch()
+    assert choose_backend().device == "cpu" and asked
+
+
 def test_a_backend_without_a_gpu_costs_no_import_of_torch():
     code = (
         "import sys; from mbrelease.evaluation import backend\n"
