@@ -147,6 +147,20 @@ def test_what_slurm_refuses_is_told_in_its_words(slurm, project, capsys):
     assert list((project / "evidence" / ".jobs" / "slurm").glob("mbrelease-*")) == []
 
 
+def test_a_slurm_that_is_not_set_up_has_a_way_around(project, monkeypatch):
+    jobs = plan_jobs(
+        discover(project / "run"), TASKS[:1], "dev", backend=Backend(), data_root=project
+    )
+    for name in ("sbatch", "squeue", "srun", "scontrol"):
+        program = project / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\necho 'fatal: no slurm.conf' >&2\nexit 1\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{project / 'bin'}:/bin:/usr/bin")
+    with pytest.raises(UserError, match=r"fails: fatal: no slurm.conf\n.*use --backend local"):
+        run_jobs(jobs, project / "evidence", runner=on_slurm(parse_options([])))
+
+
 def test_without_slurm_it_says_so(project, monkeypatch):
     jobs = plan_jobs(
         discover(project / "run"), TASKS[:1], "dev", backend=Backend(), data_root=project

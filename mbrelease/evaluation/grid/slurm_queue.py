@@ -16,6 +16,7 @@ ALIVE = frozenset(
     }
 )  # fmt: skip
 """States of an element that may still give a result (man squeue)."""
+NOT_UP = "see 'sinfo' and run it again, or use --backend local"
 MAX_ARRAY = 1000
 ANSWER_SECONDS = 60
 
@@ -88,8 +89,10 @@ def _ask(*command: str) -> str:
             command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise SlurmSilent(f"{command[0]} gave no answer in {ANSWER_SECONDS} seconds") from error
+        raise SlurmSilent(
+            f"{command[0]} gave no answer in {ANSWER_SECONDS} seconds", mend=NOT_UP
+        ) from error
     if done.returncode:
         said = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise SlurmSilent(f"{command[0]} fails: {said}", mend="see 'sinfo', then run it again")
+        raise SlurmSilent(f"{command[0]} fails: {said}", mend=NOT_UP)
     return done.stdout
