@@ -83,7 +83,10 @@ class Dataset:
 
     def _odd(self, row: int, field: str, wanted: str) -> UserError:
         value = self.rows[row].get(field)
-        found = "is missing" if value is None else f"is {type(value).__name__}, not {wanted}"
+        if field not in self.rows[row]:
+            found = "is missing"
+        else:
+            found = f"is {'null' if value is None else type(value).__name__}, not {wanted}"
         return UserError(
             f"{self.place(row)}: field '{field}' {found}",
             mend=f"the fields of this row are {', '.join(self.rows[row])}",

@@ -100,7 +100,7 @@ def test_the_record_has_them_and_a_task_without_is_what_it_was(tmp_path, saved_b
 
 @pytest.mark.parametrize(
     ("author", "said"),
-    [(None, r"dev\.jsonl:2: field 'author' is missing"), (0.5, r"dev\.jsonl:2: .* is float, not")],
+    [(None, r"dev\.jsonl:2: field 'author' is null"), (0.5, r"dev\.jsonl:2: .* is float, not")],
 )
 def test_an_example_without_its_cluster_has_its_line(tmp_path, encoder, author, said):
     rows = rows_of("retrieval", 6, 0)

@@ -82,6 +82,13 @@ def test_a_missing_field_has_its_line_and_names_the_others(tmp_path):
         data.texts("text")
 
 
+def test_null_is_not_missing(tmp_path):
+    data = read_dataset(write(tmp_path, '{"text": null}\n'))
+    for read in (data.texts, data.labels, data.lists):
+        with pytest.raises(UserError, match=r"data.jsonl:1: field 'text' is null, not"):
+            read("text")
+
+
 def test_labels_may_be_numbers(tmp_path):
     data = read_dataset(write(tmp_path, '{"kind": 1}\n{"kind": "1"}\n{"kind": true}\n'))
     assert data.labels("kind") == ["1", "1", "True"]
@@ -135,7 +142,7 @@ def test_parquet_rows_are_named_by_number(tmp_path, rows):
     path = write_parquet(tmp_path / "data.parquet", [*rows, {"text": None}])
     with pytest.raises(UserError) as caught:
         read_dataset(path).texts("text")
-    assert str(caught.value).startswith(f"{path}, row {len(rows) + 1}: field 'text' is missing")
+    assert str(caught.value).startswith(f"{path}, row {len(rows) + 1}: field 'text' is null")
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path):

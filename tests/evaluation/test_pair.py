@@ -90,7 +90,7 @@ def test_a_positive_label_that_nothing_has_is_refused(encoder, labels):
         ("much", r"bad\.jsonl:2: field 'label' is 'much', not a finite number"),
         (True, r"bad\.jsonl:2: field 'label' is True"),
         (float("nan"), r"bad\.jsonl:2: field 'label' is nan"),
-        (None, r"bad\.jsonl:2: field 'label' is missing"),
+        (None, r"bad\.jsonl:2: field 'label' is null, not a finite number"),
     ],
 )
 @pytest.mark.parametrize("training", [None, FAST])

@@ -78,7 +78,8 @@ def numbers(dataset: Dataset, field: str) -> Floats:
             or not isinstance(value, int | float)
             or not math.isfinite(value)
         ):
-            shown = "is missing" if value is None else f"is {value!r}, not a finite number"
+            given = "null" if value is None else repr(value)
+            shown = f"is {given}, not a finite number" if field in content else "is missing"
             raise UserError(f"{dataset.place(row)}: field '{field}' {shown}")
         found.append(float(value))
     if len(set(found)) < 2:
