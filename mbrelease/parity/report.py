@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from mbrelease.parity.drift import Drift
 
 Status = Literal["pass", "fail", "warn", "skip"]
 
@@ -36,6 +39,8 @@ class Report:
 
     path: Path
     results: tuple[CheckResult, ...]
+    drift: Drift | None = None
+    """How far the weights moved from the parent's, where that was asked; for its picture."""
 
     @property
     def passed(self) -> bool:

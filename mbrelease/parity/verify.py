@@ -12,6 +12,7 @@ from mbrelease.errors import UserError
 from mbrelease.parity.checks import config as config_checks
 from mbrelease.parity.checks import lineage, loading, tensors
 from mbrelease.parity.checks import tokenizer as tokenizer_checks
+from mbrelease.parity.checks.drift import check_drift, skip_drift
 from mbrelease.parity.checks.files import check_files
 from mbrelease.parity.checks.hashes import Recorded, check_hashes
 from mbrelease.parity.checks.numerics import check_numerics
@@ -20,6 +21,7 @@ from mbrelease.parity.checks.shapes import SmTable, check_shapes
 from mbrelease.parity.checks.size import check_size
 from mbrelease.parity.checks.values import check_values
 from mbrelease.parity.checks.versions import check_versions, skip_versions
+from mbrelease.parity.drift import Drift, drift
 from mbrelease.parity.family import Member
 from mbrelease.parity.reference import architecture_of, head_of
 from mbrelease.parity.report import CheckResult, Report, skipped
@@ -29,6 +31,7 @@ TRAINER_STATE = "trainer_state.json"
 BEFORE_LOADING = frozenset(
     {"config.readable", "tensors.header", "tensors.names", "tensors.shapes", "tensors.finite"}
 )
+BEFORE_DRIFT = frozenset({"tensors.header", "tensors.index", "tensors.finite"})
 
 
 def verify(
@@ -51,8 +54,8 @@ def verify(
 
     Args:
         path: a folder with config.json, safetensors and a tokenizer, or a checkpoint that is open.
-        against: the folder of the parent, to compare config and tokenizer with, or a known member
-            of the family, of which there is a config alone.
+        against: the folder of the parent, to compare config, tokenizer and weights with, or a
+            known member of the family, of which there is a config alone.
         relation: how ``path`` came from the parent; it says what may differ.
         declared: the registry's ``architecture`` of the variant, which must be so.
         sm_table: the SMs of the GPUs that the shapes are held to.
@@ -82,6 +85,8 @@ def verify(
         )
         results += check_shapes(config, sm_table)
     results += _weights(checkpoint, config, load=load, progress=progress)
+    found, moved = _drift(checkpoint, parent, results, load=load, progress=progress)
+    results += found
     results += tokenizer_checks.check_tokenizer(
         checkpoint,
         config,
@@ -98,7 +103,7 @@ def verify(
         results += check_versions(checkpoint, versions, publishable=publishable, progress=progress)
     # A model on the Hub is known by its id, and not by where the cache keeps it.
     shown = Path(checkpoint.name) if isinstance(checkpoint, HubFolder) else checkpoint.path
-    return Report(path=shown, results=tuple(results))
+    return Report(path=shown, results=tuple(results), drift=moved)
 
 
 def _origin(
@@ -160,6 +165,24 @@ def _weights(
     if not load:
         return [*results, skipped("tensors.finite", expected=finite, reason="headers only")]
     return [*results, *check_values(checkpoint, progress)]
+
+
+def _drift(
+    checkpoint: Checkpoint,
+    parent: Checkpoint | None,
+    before: Sequence[CheckResult],
+    *,
+    load: bool,
+    progress: Progress,
+) -> tuple[list[CheckResult], Drift | None]:
+    if parent is None:
+        return [], None
+    broken = [r.name for r in before if r.name in BEFORE_DRIFT and r.status == "fail"]
+    if not load or broken:
+        reason = f"{', '.join(broken)} did not pass" if load else "headers only"
+        return [skip_drift(reason)], None
+    found = drift(checkpoint, parent, progress)
+    return check_drift(found), found
 
 
 def _loading(

@@ -211,6 +211,13 @@ def test_the_parents_own_weights_are_told(release, released):
     assert "bit for bit, in all 23 tensors" in found["drift.summary"].found
 
 
+def test_a_new_head_on_the_parents_own_weights_is_told(release, released):
+    new = {"classifier.weight": np.ones((2, 64), np.float32)}
+    change(release, lambda weights: weights.update(new))
+    found = asked(release, released)["drift.summary"].found
+    assert found.endswith("in all 23 tensors but those that the parent has not: classifier.weight")
+
+
 def back(child, released, *beginnings):
     """Give tensors the parent's values again."""
     theirs = load_file(released / "model.safetensors")

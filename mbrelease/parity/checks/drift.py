@@ -23,6 +23,8 @@ FEWEST_LAYERS = 6  # fewer have no thirds that mean something
 # ‖rounded θ − θ‖ / ‖θ‖ of normally distributed θ.
 ROUNDING = {"BF16": 0.0017, "F16": 0.0002}
 
+SUMMARY, EXPECTED = "drift.summary", "weights that moved from the parent's"
+
 
 def check_drift(drift: Drift) -> list[CheckResult]:
     """What a :func:`~mbrelease.parity.drift.drift` says; every remark of it only warns.
@@ -30,28 +32,36 @@ def check_drift(drift: Drift) -> list[CheckResult]:
     A model may be frozen in parts, or given new layers, on purpose: what is not said in any file
     cannot fail. The first answer carries the figures of every part.
     """
-    expected = "weights that moved from the parent's"
     if not drift.parts:
-        reason = "no tensor has the name and shape of one of the parent's"
-        return [skipped("drift.summary", expected=expected, reason=reason)]
+        return [skip_drift("no tensor has the name and shape of one of the parent's")]
     if not drift.finite:
-        reason = "weights that are NaN or infinite, here or in the parent"
-        return [skipped("drift.summary", expected=expected, reason=reason)]
+        return [skip_drift("weights that are NaN or infinite, here or in the parent")]
     if all(part.change.identical for part in drift.parts):
-        result = warned(
-            "drift.summary",
-            expected=expected,
-            found=f"the parent's own weights, bit for bit, in all {len(drift.tensors)} tensors",
-            mend="give the folder of what was trained, or another parent",
-        )
-        return [replace(result, details=as_json(drift))]
+        return [replace(_nothing_moved(drift), details=as_json(drift))]
     return [
-        replace(passed("drift.summary", summary(drift), expected), details=as_json(drift)),
+        replace(passed(SUMMARY, summary(drift), EXPECTED), details=as_json(drift)),
         check_embeddings(drift),
         check_still(drift),
         check_exploded(drift),
         check_early(drift),
     ]
+
+
+def skip_drift(reason: str) -> CheckResult:
+    """The one answer where nothing can be compared."""
+    return skipped(SUMMARY, expected=EXPECTED, reason=reason)
+
+
+def _nothing_moved(drift: Drift) -> CheckResult:
+    found = f"the parent's own weights, bit for bit, in all {len(drift.tensors)} tensors"
+    if drift.apart:
+        found += f" but those that the parent has not: {shortened(drift.apart)}"
+    return warned(
+        SUMMARY,
+        expected=EXPECTED,
+        found=found,
+        mend="nothing, if no more was trained; else give the folder of what was, or its parent",
+    )
 
 
 def summary(drift: Drift) -> str:
