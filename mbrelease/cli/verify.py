@@ -9,25 +9,24 @@ from typing import TYPE_CHECKING
 import click
 
 from mbrelease.cli.options import json_option, registry_option
-from mbrelease.cli.output import print_json, progress, talk
+from mbrelease.cli.output import print_json, progress
+from mbrelease.cli.verify_targets import resolve
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.parity.checks.lineage import MAY_CHANGE
 
 if TYPE_CHECKING:
     from mbrelease.parity.checks.shapes import SmTable
-    from mbrelease.parity.family import Member
     from mbrelease.parity.report import CheckResult, Report
-    from mbrelease.registry.project import Project
 
 MARKS = {"pass": ("✓", "green"), "fail": ("✗", "red"), "warn": ("!", "yellow"), "skip": ("–", None)}
 WIDTH = 80
 
 
 @click.command()
-@click.argument("target", metavar="PATH|VARIANT")
+@click.argument("target", metavar="PATH|VARIANT|ID")
 @click.option(
     "--against",
-    metavar="PATH|VARIANT|MEMBER",
+    metavar="PATH|VARIANT|ID|MEMBER",
     help="Compare with this parent, or with a known member of the family, such as 'base'.",
 )
 @click.option(
@@ -65,7 +64,8 @@ def command(
 
     Each check says what was expected, what was found and the mend. A VARIANT is its release
     folder, or its weights where there is none, and is compared with its first parent where that
-    is on disk. Exit code 1 if a check fails.
+    is on disk. An ID is a model on the Hub with its revision (org/name@main); with --headers-only
+    its weights are not fetched. Exit code 1 if a check fails.
     """
     from mbrelease.parity.verify import verify
     from mbrelease.parity.versions.requested import requested_versions
@@ -73,15 +73,16 @@ def command(
     versions = requested_versions(asked)
     if versions and headers_only:
         raise UserError("--with loads the model, --headers-only does not", mend="leave one out")
-    path, parent, declared = _resolve(target, against, registry_path)
-    architecture = None if Path(target).exists() else _architecture(target, registry_path)
+    found = resolve(target, against, registry_path, weights=not headers_only)
     with progress(quiet=as_json) as bar:
         report = verify(
-            path,
-            against=parent,
-            relation=relation or declared,
-            declared=architecture,
+            found.model,
+            against=found.parent,
+            relation=relation or found.relation,
+            declared=found.architecture,
             sm_table=sm_table,
+            release=found.release,
+            receipt=found.receipt,
             load=not headers_only,
             versions=versions,
             progress=bar,
@@ -92,101 +93,7 @@ def command(
         _print(report)
     if not report.passed:
         names = ", ".join(result.name for result in report.failures)
-        raise CheckFailed(f"{path} fails {names}")
-
-
-def _resolve(
-    target: str, against: str | None, registry_path: Path | None
-) -> tuple[Path, Path | Member | None, str | None]:
-    """The folder to verify, its parent's (or a member of the family) and the declared relation."""
-    from mbrelease.parity.family import member_named
-
-    parent: Path | Member | None
-    if Path(target).exists():
-        path, parent, relation = Path(target), None, None
-    else:
-        project = _project(target, registry_path)
-        path = _folder(project, target)
-        parent, relation = _first_parent(project, target)
-    if against is None:
-        return path, parent, relation
-    if Path(against).exists():
-        return path, Path(against), relation
-    member = member_named(against)
-    if member is not None and not _is_variant(against, registry_path):
-        return path, member, relation
-    return path, _folder(_project(against, registry_path), against), relation
-
-
-def _architecture(target: str, registry_path: Path | None) -> dict[str, int | None] | None:
-    """What the registry declares of the variant's sizes, context and vocabulary."""
-    architecture = _project(target, registry_path).variant(target).architecture
-    return None if architecture is None else architecture.model_dump()
-
-
-def _is_variant(name: str, registry_path: Path | None) -> bool:
-    """Whether the registry knows that name: what is on disk goes before what is only known of."""
-    if registry_path is None and not _registry_above():
-        return False
-    try:
-        project = _project(name, registry_path)
-        return _folder_on_disk(project, name) is not None
-    except UserError:
-        return False
-
-
-def _project(target: str, registry_path: Path | None) -> Project:
-    from mbrelease.registry.load import load_project
-    from mbrelease.registry.project import REGISTRY_NAME
-
-    if registry_path is None and ("/" in target or not _registry_above()):
-        hint = "" if "/" in target else f", and there is no {REGISTRY_NAME} to name a variant"
-        raise UserError(f"{target} does not exist{hint}", mend="give the folder of a checkpoint")
-    return load_project(registry_path)
-
-
-def _registry_above() -> bool:
-    from mbrelease.registry.project import REGISTRY_NAME
-
-    here = Path.cwd()
-    return any((folder / REGISTRY_NAME).is_file() for folder in (here, *here.parents))
-
-
-def _folder(project: Project, name: str) -> Path:
-    folder = _folder_on_disk(project, name)
-    if folder is None:
-        raise UserError(
-            f"variant '{name}' has no release in {project.release(project.resolve_name(name))}",
-            mend=f"mbrelease release {name}, or set its weights in the registry",
-        )
-    return folder
-
-
-def _folder_on_disk(project: Project, name: str) -> Path | None:
-    variant = project.variant(name)
-    release = project.release(project.resolve_name(name))
-    if (release / "config.json").is_file():
-        return release
-    if variant.weights is not None and project.path(variant.weights).is_dir():
-        return project.path(variant.weights)
-    return None
-
-
-def _first_parent(project: Project, name: str) -> tuple[Path | Member | None, str | None]:
-    from mbrelease.parity.family import member_named
-
-    parents = project.variant(name).parents
-    if not parents:
-        return None, None
-    first = parents[0]
-    folder = _folder_on_disk(project, first.variant)
-    repo = project.variant(first.variant).repo
-    if folder is None and repo and (member := member_named(repo)):
-        talk(f"compared with the config of {member.name} alone: {first.variant} is not on disk")
-        return member, first.relation
-    if folder is None:
-        talk(f"not compared with its parent {first.variant}, which is not on disk")
-    return folder, first.relation
+        raise CheckFailed(f"{report.path} fails {names}")
 
 
 def _print(report: Report) -> None:

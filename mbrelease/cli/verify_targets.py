@@ -1,0 +1,193 @@
+"""What ``mbrelease verify`` is asked about: a folder, a variant or a model on the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mbrelease.cli.output import talk
+from mbrelease.errors import UserError
+
+if TYPE_CHECKING:
+    from mbrelease.checkpoints.checkpoint import Checkpoint
+    from mbrelease.checkpoints.hub_folder import HubFolder
+    from mbrelease.checkpoints.hub_source import HubId
+    from mbrelease.parity.checks.hashes import Recorded
+    from mbrelease.parity.family import Member
+    from mbrelease.registry.project import Project
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model, what it is compared with, and what is declared of it."""
+
+    model: Path | Checkpoint
+    parent: Path | Checkpoint | Member | None = None
+    relation: str | None = None
+    architecture: Mapping[str, int | None] | None = None
+    """Of the registry."""
+    release: bool = False
+    """It is the folder that will be published."""
+    receipt: Recorded | None = None
+
+
+def resolve(
+    target: str, against: str | None, registry_path: Path | None, *, weights: bool
+) -> Target:
+    """What the two names mean. What exists on disk goes before all else.
+
+    Args:
+        target: a folder, a variant, or a model on the Hub with its revision.
+        against: the parent, as ``target`` or as a known member of the family; for a variant its
+            first parent by default.
+        registry_path: where the registry is, if not above.
+        weights: of a model on the Hub the weights are needed too.
+
+    Raises:
+        UserError: there is no such thing.
+        CheckFailed: the Hub has no such model, or cannot be asked.
+    """
+    found = _target(target, against is None, registry_path, weights=weights)
+    if against is None:
+        return found
+    return replace(found, parent=_parent(against, registry_path, weights=weights))
+
+
+def _target(target: str, find_parent: bool, registry_path: Path | None, *, weights: bool) -> Target:
+    from mbrelease.checkpoints.hub_folder import open_hub_folder
+
+    if wanted := _hub_id(target):
+        model = open_hub_folder(wanted, weights=weights)
+        return Target(model, receipt=_receipt(model, registry_path))
+    if Path(target).exists():
+        return Target(Path(target))
+    project = _project(target, registry_path)
+    folder = _folder(project, target)
+    variant = project.variant(target)
+    parent = _first_parent(project, target) if find_parent else None
+    return Target(
+        folder,
+        parent=parent,
+        relation=variant.parents[0].relation if variant.parents else None,
+        architecture=variant.architecture.model_dump() if variant.architecture else None,
+        release=folder == project.release(project.resolve_name(target)),
+    )
+
+
+def _parent(
+    against: str, registry_path: Path | None, *, weights: bool
+) -> Path | Checkpoint | Member:
+    from mbrelease.checkpoints.hub_folder import open_hub_folder
+    from mbrelease.parity.family import member_named
+
+    if wanted := _hub_id(against):
+        return open_hub_folder(wanted, weights=weights, whole=False)
+    if Path(against).exists():
+        return Path(against)
+    member = member_named(against)
+    if member is not None and not _is_variant(against, registry_path):
+        return member
+    return _folder(_project(against, registry_path), against)
+
+
+def _hub_id(name: str) -> HubId | None:
+    from mbrelease.checkpoints.hub_source import SCHEME, parse_hub_id
+
+    if Path(name).exists() and not name.startswith(SCHEME):
+        return None
+    return parse_hub_id(name)
+
+
+def _receipt(model: HubFolder, registry_path: Path | None) -> Recorded | None:
+    """What the receipt of that commit says of its files, where it was published from here."""
+    from mbrelease.hub.receipt import read_receipt, receipt_path
+    from mbrelease.parity.checks.hashes import Recorded
+    from mbrelease.registry.load import load_project
+
+    if registry_path is None and not _registry_above():
+        return None
+    try:
+        root = load_project(registry_path).receipts
+    except UserError:
+        return None  # a registry that is wrong says nothing of this model
+    path = receipt_path(root, model.pinned.repo_id, model.hub_commit)
+    if not path.is_file():
+        return None
+    receipt = read_receipt(path)
+    if (receipt.endpoint, receipt.commit) != (model.endpoint, model.hub_commit):
+        return None
+    digests = {name: file.sha256 for name, file in receipt.files.items()}
+    return Recorded(f"the receipt {path.name}", digests)
+
+
+def _is_variant(name: str, registry_path: Path | None) -> bool:
+    """Whether the registry knows that name: what is on disk goes before what is only known of."""
+    if registry_path is None and not _registry_above():
+        return False
+    try:
+        project = _project(name, registry_path)
+        return _folder_on_disk(project, name) is not None
+    except UserError:
+        return False
+
+
+def _project(name: str, registry_path: Path | None) -> Project:
+    from mbrelease.checkpoints.hub_source import parse_hub_id
+    from mbrelease.registry.load import load_project
+    from mbrelease.registry.project import REGISTRY_NAME
+
+    if registry_path is None and ("/" in name or not _registry_above()):
+        hint = "" if "/" in name else f", and there is no {REGISTRY_NAME} to name a variant"
+        mend = "give the folder of a checkpoint"
+        if "/" in name and parse_hub_id(f"{name}@main"):
+            mend += f", or a model on the Hub with its revision: {name}@main"
+        raise UserError(f"{name} does not exist{hint}", mend=mend)
+    return load_project(registry_path)
+
+
+def _registry_above() -> bool:
+    from mbrelease.registry.project import REGISTRY_NAME
+
+    here = Path.cwd()
+    return any((folder / REGISTRY_NAME).is_file() for folder in (here, *here.parents))
+
+
+def _folder(project: Project, name: str) -> Path:
+    folder = _folder_on_disk(project, name)
+    if folder is None:
+        raise UserError(
+            f"variant '{name}' has no release in {project.release(project.resolve_name(name))}",
+            mend=f"mbrelease release {name}, or set its weights in the registry",
+        )
+    return folder
+
+
+def _folder_on_disk(project: Project, name: str) -> Path | None:
+    variant = project.variant(name)
+    release = project.release(project.resolve_name(name))
+    if (release / "config.json").is_file():
+        return release
+    if variant.weights is not None and project.path(variant.weights).is_dir():
+        return project.path(variant.weights)
+    return None
+
+
+def _first_parent(project: Project, name: str) -> Path | Member | None:
+    from mbrelease.parity.family import member_named
+
+    parents = project.variant(name).parents
+    if not parents:
+        return None
+    first = parents[0].variant
+    folder = _folder_on_disk(project, first)
+    if folder is not None:
+        return folder
+    repo = project.variant(first).repo
+    whole = f" (for all of it: --against {repo}@main)" if repo else ""
+    if repo and (member := member_named(repo)):
+        talk(f"compared with the config of {member.name} alone: {first} is not on disk{whole}")
+        return member
+    talk(f"not compared with its parent {first}, which is not on disk{whole}")
+    return None
