@@ -17,6 +17,9 @@ AUTO_CLASSES: dict[Head, str] = {
     "classifier": "AutoModelForSequenceClassification",
 }
 
+ONE_THREAD_UP_TO = 250_000_000
+"""Parameters."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -81,6 +84,25 @@ def quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def one_thread(model: Any) -> Iterator[None]:
+    """Compute in one thread, but for a large model.
+
+    The threads of one product wait for the slowest of them. Where anything else runs on the
+    machine a short text then takes many times as long, and where nothing does they save a second
+    or two of ModernBERT-base.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if model.num_parameters() <= ONE_THREAD_UP_TO:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def one_line(error: BaseException) -> str:

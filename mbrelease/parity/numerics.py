@@ -23,7 +23,7 @@ from mbrelease.evaluation.attention.packing import Packing
 if TYPE_CHECKING:
     import torch
 
-LENGTHS = (8, 64, 256, 512, 1024, 2048)
+LENGTHS = (8, 64, 192, 512, 1024, 2048)
 """Tokens of each text: below, at and beyond what a sliding layer sees (64 to each side)."""
 WORK = 6e10
 """Parameters × tokens of one pass, which bounds the lengths: some 3 s of two cores in float32."""

@@ -254,14 +254,32 @@ def test_flash_attention_takes_no_odd_heads(loaded, monkeypatch):
     assert (result.status, "size 4" in result.found) == ("skip", True)
 
 
+def test_threads_are_for_large_models_alone(loaded, monkeypatch):
+    import torch
+
+    from mbrelease.parity import loaded as room
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with room.one_thread(loaded.model):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr(room, "ONE_THREAD_UP_TO", 10)
+        with room.one_thread(loaded.model):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize(
     ("context", "parameters", "lengths"),
     [
-        (8192, 149_655_232, [8, 64, 256]),
-        (8192, 1_380_000, [8, 64, 256, 512, 1024, 2048]),
-        (8192, 17_000_000, [8, 64, 256, 512, 1024]),
-        (8192, 1_000_000_000, [8, 64, 256]),
-        (512, 1_380_000, [8, 64, 256, 512]),
+        (8192, 149_655_232, [8, 64, 192]),
+        (8192, 1_380_000, [8, 64, 192, 512, 1024, 2048]),
+        (8192, 17_000_000, [8, 64, 192, 512, 1024]),
+        (8192, 1_000_000_000, [8, 64, 192]),
+        (512, 1_380_000, [8, 64, 192, 512]),
         (4, 1_380_000, [4]),
     ],
 )

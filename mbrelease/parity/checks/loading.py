@@ -19,6 +19,7 @@ from mbrelease.parity.loaded import (
     load,
     load_tokenizer,
     one_line,
+    one_thread,
     quiet_transformers,
 )
 from mbrelease.parity.reference import Head
@@ -58,7 +59,8 @@ def check_loading(path: Path, head: Head) -> tuple[list[CheckResult], Loaded | N
         results += [_no_head(check, head) for check in NEEDS_MASKED_LM if head != "mlm"]
         if model is None:
             return results, None
-        return _run(results, path, head, model)
+        with one_thread(model):
+            return _run(results, path, head, model)
 
 
 def _run(

@@ -25,7 +25,14 @@ from mbrelease.errors import UserError
 from mbrelease.evaluation.backend import FLASH, choose_backend
 from mbrelease.evaluation.batching import is_out_of_memory
 from mbrelease.evaluation.forward import HEAD_SIZE_MULTIPLE, LARGEST_HEAD
-from mbrelease.parity.loaded import AUTO_CLASSES, Loaded, load, one_line, quiet_transformers
+from mbrelease.parity.loaded import (
+    AUTO_CLASSES,
+    Loaded,
+    load,
+    one_line,
+    one_thread,
+    quiet_transformers,
+)
 from mbrelease.parity.numerics import (
     WORK,
     Difference,
@@ -77,7 +84,7 @@ def check_numerics(loaded: Loaded, progress: Progress = SILENT) -> list[CheckRes
     """
     progress.start("comparing ways of computing", 6, "ways")
     name, expected = "numerics.output", "the output differs from token to token"
-    with quiet_transformers():
+    with quiet_transformers(), one_thread(loaded.model):
         try:
             documents = _documents(loaded)
             with largest_activations(loaded.model) as largest:
