@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.cli.options import json_option, registry_option
-from mbrelease.cli.output import print_json, progress
-from mbrelease.cli.verify_targets import resolve
+from mbrelease.cli.output import print_json, progress, talk
+from mbrelease.cli.verify_targets import Target, resolve
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.parity.checks.lineage import MAY_CHANGE
 
@@ -47,6 +48,12 @@ WIDTH = 80
     multiple=True,
     help="Also read it with these versions of transformers, each in an environment of its own.",
 )
+@click.option(
+    "--plot",
+    "plot_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Draw how far each layer moved from the parent into this folder, as SVG and PNG.",
+)
 @click.option("--headers-only", is_flag=True, help="Read headers and JSON alone; no torch.")
 @json_option
 @registry_option
@@ -56,6 +63,7 @@ def command(
     relation: str | None,
     sm_table: SmTable,
     asked: tuple[str, ...],
+    plot_folder: Path | None,
     headers_only: bool,
     as_json: bool,
     registry_path: Path | None,
@@ -73,7 +81,14 @@ def command(
     versions = requested_versions(asked)
     if versions and headers_only:
         raise UserError("--with loads the model, --headers-only does not", mend="leave one out")
+    if plot_folder is not None and headers_only:
+        raise UserError("--plot reads the weights, --headers-only does not", mend="leave one out")
     found = resolve(target, against, registry_path, weights=not headers_only)
+    if plot_folder is not None and not isinstance(found.parent, Path | Checkpoint):
+        raise UserError(
+            "--plot draws the drift from a parent, and the weights of none are at hand",
+            mend="give its folder: --against FOLDER",
+        )
     with progress(quiet=as_json) as bar:
         report = verify(
             found.model,
@@ -91,9 +106,23 @@ def command(
         print_json(report.as_json())
     else:
         _print(report)
+    if plot_folder is not None:
+        _plot(report, found, plot_folder)
     if not report.passed:
         names = ", ".join(result.name for result in report.failures)
         raise CheckFailed(f"{report.path} fails {names}")
+
+
+def _plot(report: Report, target: Target, folder: Path) -> None:
+    from mbrelease.parity.plot_drift import write_drift
+
+    drift = report.drift
+    if drift is None or not drift.layers or not drift.finite:
+        reasons = (result.found for result in report.results if result.name == "drift.summary")
+        talk(f"no picture of the drift: {next(reasons)}")
+        return
+    for path in write_drift(drift, target.model_words, target.parent_words, folder):
+        talk(f"written to {path}")
 
 
 def _print(report: Report) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mbrelease.checkpoints.checkpoint import STEP_FOLDER
 from mbrelease.cli.output import talk
 from mbrelease.errors import UserError
 
@@ -31,6 +32,24 @@ class Target:
     release: bool = False
     """It is the folder that will be published."""
     receipt: Recorded | None = None
+
+    @property
+    def model_words(self) -> str:
+        """What the model is called in a picture."""
+        return _called(self.model)
+
+    @property
+    def parent_words(self) -> str:
+        """What the parent is called in a picture."""
+        return _called(self.parent)
+
+
+def _called(model: Path | Checkpoint | Member | None) -> str:
+    """A name; of a step that of its run too, as ``run/checkpoint-1200``."""
+    if not isinstance(model, Path):
+        return model.name if model is not None else "nothing"
+    parts = model.resolve().parts
+    return "/".join(parts[-2:]) if STEP_FOLDER.match(parts[-1]) else parts[-1]
 
 
 def resolve(
