@@ -22,6 +22,24 @@ DataSource = Path | DatasetSplit
 
 
 @dataclass(frozen=True)
+class Names:
+    """What texts are called in messages: where they stand, and the id of each."""
+
+    place: str
+    ids: Sequence[str]
+
+    def only(self, rows: Iterable[int]) -> Names:
+        """Of the texts in these rows."""
+        return Names(self.place, [self.ids[row] for row in rows])
+
+    def of(self, rows: Sequence[int], most: int = 5) -> str:
+        """``data/dev.jsonl, ids d3, d7 …``: some of the texts."""
+        more = " …" if len(rows) > most else ""
+        ids = ", ".join(self.ids[row] for row in rows[:most])
+        return f"{self.place}, id{'s' * (len(rows) > 1)} {ids}{more}"
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The rows of one source. ``ids`` are the rows' own, or their numbers from 1."""
 
@@ -31,6 +49,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def names(self) -> Names:
+        """What the texts of its rows are called."""
+        return Names(str(self.path), self.ids)
 
     def place(self, row: int) -> str:
         """Where a row (from 0) stands: ``file:line`` of JSONL, else ``source, row n`` from 1."""

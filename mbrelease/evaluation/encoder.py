@@ -14,6 +14,7 @@ from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.batching import run_batches
+from mbrelease.evaluation.dataset import Names
 from mbrelease.evaluation.embedding_cache import cached, embedding_key, model_identity
 from mbrelease.evaluation.forward import hidden_states, load_model
 from mbrelease.evaluation.tokenizer import Tokenizer, Tokens
@@ -66,6 +67,7 @@ class Encoder:
         *,
         max_length: int,
         pooling: str,
+        names: Names | None = None,
         progress: Progress = SILENT,
     ) -> tuple[NDArray[np.float32], int]:
         """Pooled embeddings, shape (texts, hidden), and how many texts were truncated.
@@ -76,6 +78,7 @@ class Encoder:
             texts: An empty text is its special tokens.
             max_length: Tokens kept of each, special tokens included.
             pooling: cls or mean.
+            names: What messages call the texts; without, their numbers from 1.
             progress: Told of each text.
 
         Raises:
@@ -86,12 +89,17 @@ class Encoder:
         identity = self._identity
         return cached(
             embedding_key(identity, self.backend, texts, max_length=max_length, pooling=pooling),
-            lambda: self._embed(texts, max_length, pooling, progress),
+            lambda: self._embed(texts, max_length, pooling, names, progress),
             still_true=lambda: model_identity(open_checkpoint(self.checkpoint.path)) == identity,
         )
 
     def token_vectors(
-        self, texts: Sequence[str], *, max_length: int, progress: Progress = SILENT
+        self,
+        texts: Sequence[str],
+        *,
+        max_length: int,
+        names: Names | None = None,
+        progress: Progress = SILENT,
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The last hidden states of each text, shape (tokens, hidden), special tokens included.
 
@@ -107,7 +115,7 @@ class Encoder:
             def vectors(rows: list[int], ids: list[NDArray[np.int64]] = ids) -> torch.Tensor:
                 return hidden_states(self.model, self.backend, [ids[row] for row in rows]).float()
 
-            for rows, found in self._run(vectors, ids, first, progress):
+            for rows, found in self._run(vectors, ids, first, names, progress):
                 ends = np.cumsum([len(ids[row]) for row in rows])
                 for row, part in zip(rows, np.split(found, ends[:-1]), strict=True):
                     yield first + row, part
@@ -117,6 +125,7 @@ class Encoder:
         inputs: Sequence[NDArray[np.int64]],
         targets: Sequence[NDArray[np.int64]],
         *,
+        names: Names | None = None,
         progress: Progress = SILENT,
     ) -> list[MaskedScore]:
         """Negative log-likelihood (nats) and hits of the masked tokens of each text.
@@ -127,6 +136,7 @@ class Encoder:
         Args:
             inputs: Token ids of each text, masked.
             targets: The true ids, -100 where nothing is asked.
+            names: What messages call the texts; without, their numbers from 1.
             progress: Told of each text.
 
         Raises:
@@ -144,7 +154,7 @@ class Encoder:
 
         result = np.empty((len(inputs), 2))
         progress.start(f"{self.checkpoint.name}: masked tokens", len(inputs), "texts")
-        for rows, sums in self._run(scored, inputs, 0, progress):
+        for rows, sums in self._run(scored, inputs, 0, names, progress):
             result[rows] = sums
         return [MaskedScore(float(nll), int(hits)) for nll, hits in result]
 
@@ -159,7 +169,12 @@ class Encoder:
         return tokens
 
     def _embed(
-        self, texts: Sequence[str], max_length: int, pooling: str, progress: Progress
+        self,
+        texts: Sequence[str],
+        max_length: int,
+        pooling: str,
+        names: Names | None,
+        progress: Progress,
     ) -> tuple[NDArray[np.float32], int]:
         pool = {"cls": _first_of_each, "mean": _mean_of_each}[pooling]
         result = np.empty((len(texts), self.config.hidden_size), dtype=np.float32)
@@ -176,7 +191,7 @@ class Encoder:
                     return pool(hidden, [len(sequence) for sequence in batch])
 
             n_truncated += int(truncated.sum())
-            for rows, vectors in self._run(pooled, ids, first, progress):
+            for rows, vectors in self._run(pooled, ids, first, names, progress):
                 result[first + np.asarray(rows)] = vectors
         return result, n_truncated
 
@@ -223,6 +238,7 @@ class Encoder:
         function: Callable[[list[int]], torch.Tensor],
         sequences: Sequence[NDArray[np.int64]],
         first: int,
+        names: Names | None,
         progress: Progress,
     ) -> Iterator[tuple[list[int], NDArray[Any]]]:
         """Apply ``function`` to batches of rows, and refuse results that are not finite.
@@ -231,23 +247,24 @@ class Encoder:
             function: Gives the same number of rows for each text, or one for each token.
             sequences: Token ids of each row.
             first: How many texts were before the first row.
+            names: What messages call the texts.
             progress: Told of each text.
         """
         lengths = [len(sequence) for sequence in sequences]
         if 0 in lengths:
+            called = _called([first + lengths.index(0)], names)
             raise UserError(
-                f"{self.checkpoint.path}: text {first + lengths.index(0) + 1} has no token, for it "
-                "is empty and tokenizer.json adds no special tokens",
+                f"{self.checkpoint.path}: {called} has no token, for it is empty and "
+                "tokenizer.json adds no special tokens",
                 mend="drop it from the data",
             )
         _ = self.model  # loaded once, before threads ask for it
         for rows, result in run_batches(function, lengths, self.backend, progress):
             if not np.isfinite(result).all():
-                numbers = sorted(first + row + 1 for row in rows)
-                named = ", ".join(map(str, numbers[:5])) + (" …" if len(numbers) > 5 else "")
+                called = _called(sorted(first + row for row in rows), names)
                 raise CheckFailed(
                     f"{self.checkpoint.path}: the model returns NaN or infinite values in the "
-                    f"batch of text{'s' * (len(numbers) > 1)} {named}",
+                    f"batch of {called}",
                     mend="check it with 'mbrelease verify', or leave it out of the candidates",
                 )
             yield rows, result
@@ -261,6 +278,14 @@ class Encoder:
                 f"{self.config.vocab_size} embeddings",
                 mend="put the tokenizer beside it that the model was trained with",
             )
+
+
+def _called(rows: Sequence[int], names: Names | None) -> str:
+    """What messages call the texts in ``rows``; by their numbers from 1 if they have no names."""
+    if names is not None:
+        return names.of(rows)
+    numbers = ", ".join(str(row + 1) for row in rows[:5])
+    return f"text{'s' * (len(rows) > 1)} {numbers}{' …' if len(rows) > 5 else ''}"
 
 
 def _nll_and_hit(logits: torch.Tensor, true: torch.Tensor) -> torch.Tensor:

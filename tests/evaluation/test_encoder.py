@@ -10,6 +10,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
+from mbrelease.evaluation.dataset import Names
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.tasks.mlm import choose_masked, masked_bytes
 
@@ -117,7 +118,7 @@ def test_nan_is_refused_and_the_checkpoint_named(spoilt):
         Encoder(checkpoint, Backend()).embed(TEXTS, max_length=32, pooling="mean")
 
 
-def test_the_batch_that_gave_nan_is_named(spoilt):
+def test_the_batch_that_gave_nan_is_named(spoilt, monkeypatch):
     only_in = encode_one(spoilt(lambda tensors: None), "z")
 
     checkpoint = spoilt(lambda tensors: tensors[EMBEDDINGS][only_in].fill_(float("nan")))
@@ -130,6 +131,17 @@ def test_the_batch_that_gave_nan_is_named(spoilt):
     ids = [tokens.ids for tokens in encoder.tokens(texts, 100)]
     with pytest.raises(CheckFailed, match=named):
         encoder.score_masked(ids, ids)
+    names = Names("dev.jsonl", [f"d{n}" for n in range(60)])
+    named = r"in the batch of dev\.jsonl, ids d30, d31, d32, d33, d34 …\n"
+    with pytest.raises(CheckFailed, match=named):
+        encoder.embed(texts, max_length=100, pooling="cls", names=names)
+    with pytest.raises(CheckFailed, match=named):
+        list(encoder.token_vectors(texts, max_length=100, names=names))
+    with pytest.raises(CheckFailed, match=named):
+        encoder.score_masked(ids, ids, names=names)
+    monkeypatch.setattr("mbrelease.evaluation.encoder.TEXTS_A_PIECE", 30)
+    with pytest.raises(CheckFailed, match=named):
+        encoder.embed(texts, max_length=100, pooling="cls", names=names)
 
 
 @pytest.mark.parametrize("cut", [8, 100])

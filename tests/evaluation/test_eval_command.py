@@ -1,6 +1,7 @@
 """What ``mbrelease eval`` says, and where."""
 
 import json
+import re
 
 import pytest
 from owls import TASKS, write_data, write_registry, write_run
@@ -59,6 +60,26 @@ def test_what_was_measured_is_shown_before_what_failed(project, saved_by_5x, cap
         assert entry.keys() == {"checkpoint", "task", "failed", "mend"}
         assert entry["checkpoint"].endswith("checkpoint-20")
         assert "the model returns NaN" in entry["failed"]
+
+
+PAIR = PairTask(
+    name="alike", type="pair", kind="similarity", data=SplitFiles(dev="pairs.jsonl"),
+    first="title", second="text",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "task", [MLM, FIND, FIND.model_copy(update={"scoring": "maxsim"}), SORT, PAIR]
+)
+def test_nan_names_the_file_and_the_ids(project, capsys, task):
+    rows = [json.loads(line) for line in (project / "data.jsonl").read_text().splitlines()]
+    pairs = "".join(json.dumps(row | {"label": n}) + "\n" for n, row in enumerate(rows))
+    (project / "pairs.jsonl").write_text(pairs)
+    write_registry(project, [task])
+    spoil(project / "run" / "checkpoint-10")
+    assert main(["eval", "owl"]) == 1
+    place = re.escape(str(project / task.data.dev))
+    assert re.search(rf"NaN .* in the batch of {place}, ids d\d+, d\d+", capsys.readouterr().err)
 
 
 def test_a_lone_failure_is_told_once(project, capsys):

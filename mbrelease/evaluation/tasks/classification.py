@@ -48,7 +48,7 @@ def measure(
     texts = {name: data[name].texts(task.text) for name in ("train", split)}
     tuned = None
     if task.training is None:
-        predictions, truncated = _probed(task, texts, labels["train"], split, encoder, progress)
+        predictions, truncated = _probed(task, data, labels["train"], split, encoder, progress)
     else:
         train, asked = (
             encode_texts(encoder, texts[name], task.max_length) for name in ("train", split)
@@ -87,7 +87,7 @@ def macro_f1(labels: Labels, predictions: Labels) -> float:
 
 def _probed(
     task: ClassificationTask,
-    texts: Mapping[str, list[str]],
+    data: Mapping[str, Dataset],
     labels: Labels,
     split: str,
     encoder: Encoder,
@@ -98,7 +98,11 @@ def _probed(
     truncated: dict[str, int] = {}
     for name in ("train", split):
         features[name], truncated[name] = encoder.embed(
-            texts[name], max_length=task.max_length, pooling=task.pooling, progress=progress
+            data[name].texts(task.text),
+            max_length=task.max_length,
+            pooling=task.pooling,
+            names=data[name].names,
+            progress=progress,
         )
     progress.start(f"{encoder.checkpoint.name}: probe", len(task.seeds), "seeds")
     predictions = []

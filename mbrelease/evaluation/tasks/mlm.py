@@ -55,6 +55,7 @@ def measure(
     scores = encoder.score_masked(
         [np.where(chosen[row], encoder.tokenizer.mask_id, tokens[row].ids) for row in kept],
         [np.where(chosen[row], tokens[row].ids, -100) for row in kept],
+        names=dataset.names.only(kept),
         progress=progress,
     )
     sample = everyone.only(kept)

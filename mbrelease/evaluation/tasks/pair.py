@@ -122,6 +122,7 @@ def _cosine(
             dataset.texts(field),
             max_length=task.max_length,
             pooling=task.pooling,
+            names=dataset.names,
             progress=progress,
         )
         exact = embeddings.astype(np.float64)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbrelease.errors import UserError
-from mbrelease.evaluation.dataset import Dataset, count_empty
+from mbrelease.evaluation.dataset import Dataset, Names, count_empty
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.maxsim import MaxSim
 from mbrelease.evaluation.metric_names import metric_key
@@ -37,6 +37,8 @@ class Questions:
     documents: list[str]
     gold: list[Rows]
     """One array a query, of at least one row and none twice."""
+    query_names: Names
+    document_names: Names
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def read_questions(task: RetrievalTask, data: Mapping[str, Dataset], split: str)
         _gold_rows(asked, task.gold, documents)
         if "corpus" in data
         else list(np.arange(len(asked))[:, None]),
+        asked.names,
+        documents.names,
     )
 
 
@@ -122,8 +126,17 @@ def rank_gold(
         )
         return Ranked(_maxsim_ranks(task, questions, encoder, progress), *cut)
     (documents, truncated), (queries, truncated_queries) = (
-        encoder.embed(texts, max_length=task.max_length, pooling=task.pooling, progress=progress)
-        for texts in (questions.documents, questions.queries)
+        encoder.embed(
+            texts,
+            max_length=task.max_length,
+            pooling=task.pooling,
+            names=names,
+            progress=progress,
+        )
+        for texts, names in (
+            (questions.documents, questions.document_names),
+            (questions.queries, questions.query_names),
+        )
     )
     label = f"{encoder.checkpoint.name}: rank"
     ranks = gold_ranks(queries, documents, questions.gold, progress=progress, label=label)
@@ -228,7 +241,12 @@ def _maxsim_ranks(
     Beside the vectors of the queries this holds a score for every query and gold document.
     """
     queries = dict(
-        encoder.token_vectors(questions.queries, max_length=task.max_length, progress=progress)
+        encoder.token_vectors(
+            questions.queries,
+            max_length=task.max_length,
+            names=questions.query_names,
+            progress=progress,
+        )
     )
     scorer = MaxSim(
         [queries.pop(row) for row in range(len(questions.queries))], encoder.backend.device
@@ -237,7 +255,12 @@ def _maxsim_ranks(
     def scored(rows: Rows) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
         texts = [questions.documents[row] for row in rows]
         return scorer.scores(
-            encoder.token_vectors(texts, max_length=task.max_length, progress=progress)
+            encoder.token_vectors(
+                texts,
+                max_length=task.max_length,
+                names=questions.document_names.only(rows),
+                progress=progress,
+            )
         )
 
     wanted, place = np.unique(np.concatenate(questions.gold), return_inverse=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbrelease.errors import CheckFailed
-from mbrelease.evaluation.dataset import Dataset
+from mbrelease.evaluation.dataset import Dataset, Names
 from mbrelease.evaluation.encoder import Encoder
 from mbrelease.evaluation.training.pairs import draw_batches, read_pairs
 from mbrelease.evaluation.training.sentence_trainer import Diverged, Tokenized, Trainer
@@ -39,10 +39,11 @@ class TrainedEncoder(Encoder):
         *,
         max_length: int,
         pooling: str,
+        names: Names | None = None,
         progress: Progress = SILENT,
     ) -> tuple[NDArray[np.float32], int]:
         """As of ``Encoder``, but nothing is kept: nobody will ask these weights again."""
-        return self._embed(texts, max_length, pooling, progress)
+        return self._embed(texts, max_length, pooling, names, progress)
 
 
 @dataclass(frozen=True)
