@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import click
@@ -64,6 +67,8 @@ def command(
 
     if replay and search:
         raise UserError("--replay decides nothing, so there is nothing to --search for")
+    if replay and reason is not None:
+        raise UserError("--replay decides nothing, so there is no --reason to be kept")
     project = load_project(registry_path)
     path = project.decision(project.resolve_name(variant))
     if replay:
@@ -112,6 +117,8 @@ def _search(project: Project, variant: str, reason: str | None) -> Project:
 def _replay(project: Project, path: Path, decision: Decision) -> None:
     from mbrelease.selection.replay import replay
 
+    if decision.variant != path.stem:
+        raise CheckFailed(f"{path}: it is the decision on '{decision.variant}'")
     differences = replay(project, decision)
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
@@ -122,18 +129,23 @@ def _replay(project: Project, path: Path, decision: Decision) -> None:
 
 
 def print_decision(decision: Decision) -> None:
-    """Print the candidates as a table on stdout, and what is to be said below it."""
-    print_table(
-        [
-            "",
-            "candidate",
-            *(f">{_two_lines(metric)}" for metric in decision.metrics),
-            *(["guard-\nrails"] if decision.policy.guardrails else []),
-            *([">P"] if decision.basis == "examples" else []),
-        ],
-        [_row(candidate, decision) for candidate in [decision.reference, *decision.candidates]],
-    )
-    for line in _legend(decision):
+    """Print the candidates as a table on stdout, and what is to be said below it.
+
+    Where a terminal is too narrow for the intervals they are left out, and that is said.
+    """
+    columns = [
+        "  candidate",
+        *(f">{_two_lines(metric)}" for metric in decision.metrics),
+        *(["guard-\nrails"] if decision.policy.guardrails else []),
+        *([">P"] if decision.basis == "examples" else []),
+    ]
+    candidates = [decision.reference, *decision.candidates]
+    rows = [_row(candidate, decision, intervals=True) for candidate in candidates]
+    intervals = not sys.stdout.isatty() or _width([columns, *rows]) <= get_terminal_size().columns
+    if not intervals:
+        rows = [_row(candidate, decision, intervals=False) for candidate in candidates]
+    print_table(columns, rows)
+    for line in _legend(decision, intervals=intervals):
         talk(line)
     for sentence in decision.reasons:
         click.echo(sentence)
@@ -148,11 +160,23 @@ def _print_list(title: str, sentences: list[str]) -> None:
             click.echo(f"- {sentence}")
 
 
-def _legend(decision: Decision) -> list[str]:
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """How many columns of a terminal a table takes whose cells hold several lines."""
+    cells = [
+        max(len(line) for cell in column for line in cell.split("\n"))
+        for column in zip(*rows, strict=True)
+    ]
+    return sum(cells) + 3 * len(cells) - 1
+
+
+def _legend(decision: Decision, *, intervals: bool) -> list[str]:
     if decision.basis == "points":
         return []
     guardrails = [guardrail.metric for guardrail in decision.policy.guardrails]
-    lines = ["Below each value its 95% interval. P: how often the rule chooses it."]
+    below = "Below each value its 95% interval."
+    if not intervals:
+        below = "The terminal is too narrow for the 95% intervals; --json has them."
+    lines = [f"{below} P: how often the rule chooses it."]
     if guardrails:
         lines.append(
             f"Guardrails ({', '.join(guardrails)}): ✓ within the margin, ✗ worse, ? not settled; "
@@ -161,16 +185,16 @@ def _legend(decision: Decision) -> list[str]:
     return lines
 
 
-def _row(candidate: Candidate, decision: Decision) -> list[str]:
+def _row(candidate: Candidate, decision: Decision, *, intervals: bool) -> list[str]:
     from mbrelease.evaluation.metric_names import shown
 
-    chosen = candidate.name == decision.chosen
     is_reference = candidate.kind == "reference"
-    name = f"{candidate.name}\n(reference)" if is_reference else candidate.name
-    cells = ["→" if chosen else "", name]
+    chosen = candidate.name == decision.chosen and not is_reference
+    name = f"{'→' if chosen else ' '} {candidate.name}"
+    cells = [f"{name}\n  (reference)" if is_reference else name]
     for measurement in candidate.measurements:
         value = shown(measurement.metric, measurement.value)
-        if measurement.ci95 is not None:
+        if measurement.ci95 is not None and intervals:
             low, high = (shown(measurement.metric, bound) for bound in measurement.ci95)
             value += f"\n{low}–{high}"
         cells.append(value)

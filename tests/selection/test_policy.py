@@ -1,13 +1,16 @@
 """Decisions on evidence made for the purpose; no model runs."""
 
+import io
 import json
 import shutil
+import sys
 from fractions import Fraction
 
 import pytest
 from owl_project import Owls
 
 from mbrelease.cli.main import main
+from mbrelease.cli.select import print_decision
 from mbrelease.errors import UserError
 from mbrelease.selection.decision import read_decision, write_decision
 from mbrelease.selection.policy import decide
@@ -201,3 +204,24 @@ def test_nothing_chosen_exits_1(owls, monkeypatch):
 def test_a_variant_without_a_policy_is_told_how_to_get_one(owls):
     with pytest.raises(UserError, match=r"names no policy.*\n.*registry set base policy NAME"):
         decide(owls.project, "base")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("columns", "intervals"), [(63, True), (59, False)])
+def test_a_terminal_too_narrow_for_intervals_shows_names_and_values(
+    owls, capsys, monkeypatch, columns, intervals
+):
+    owls.run((1.9, 0.3), (1.8, 0.5))
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_decision(owls.decide())
+    said, told = terminal.getvalue(), capsys.readouterr().err
+    assert "→ checkpoint-20" in said
+    assert "0.500" in said
+    assert ("0.451–0.549" in said) == intervals
+    assert ("too narrow for the 95% intervals" in told) != intervals
