@@ -7,7 +7,7 @@ in the record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,8 +43,8 @@ def read_scores(record: EvidenceRecord, task: AnyTask, key: str) -> ExampleScore
     """The scores behind the metric ``key`` (``recall_at_1``) of ``record``.
 
     Raises:
-        UserError: the metric is no mean over examples, the file is missing or was changed, or its
-            scores do not give the recorded value.
+        UserError: the metric is no mean over examples, the file is missing or was changed, it is
+            no table of such scores, or its scores do not give the recorded value.
     """
     if isinstance(task, EfficiencyTask):
         raise UserError(
@@ -52,6 +52,7 @@ def read_scores(record: EvidenceRecord, task: AnyTask, key: str) -> ExampleScore
             mend="choose by a metric that is measured on examples",
         )
     columns = read_columns(record)
+    _require_blocks(record, columns)
     seeds = tuple(int(seed) for seed in dict.fromkeys(columns.pop("seed", np.empty(0)).tolist()))
     shape = (len(seeds) or 1, -1)
     ids, clusters = columns.pop("id"), columns.pop("cluster", None)
@@ -60,7 +61,10 @@ def read_scores(record: EvidenceRecord, task: AnyTask, key: str) -> ExampleScore
         name: column.reshape(shape) if name != "ranks" else column
         for name, column in columns.items()
     }
-    score, by_example = _score(task, key, rows)
+    try:
+        score, by_example = _score(task, key, rows)
+    except (KeyError, ValueError) as error:
+        raise _no_table(record, f"its columns do not give {key}") from error
     if by_example is not None and lower_is_better(key):
         by_example = -by_example
     _check(record, key, score)
@@ -80,15 +84,47 @@ def read_columns(record: EvidenceRecord) -> dict[str, NDArray[np.generic]]:
     """The per-example table of ``record``, by column.
 
     Raises:
-        UserError: it is missing or was changed.
+        UserError: it is missing or was changed, is no table, or lacks values.
     """
+    import pyarrow as pa
+
     if record.per_example is None:
         raise UserError(
             f"{record.file}: {record.task_name} on {record.split} has no scores of its examples",
             mend="delete the record and measure again",
         )
-    table = read_examples(record)
-    return {name: table[name].to_numpy() for name in table.column_names}
+    try:
+        table = read_examples(record)
+    except pa.ArrowException as error:
+        raise _no_table(record, "it is no Parquet file") from error
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    for name, column in columns.items():
+        is_nan = column.dtype.kind == "f" and np.isnan(column).any()
+        if is_nan or table[name].null_count:
+            raise _no_table(record, f"an example has no '{name}'")
+    return columns
+
+
+def _require_blocks(record: EvidenceRecord, columns: Mapping[str, NDArray[np.generic]]) -> None:
+    """Stop unless all examples are there by name, seed after seed, each time in one order."""
+    if "id" not in columns:
+        raise _no_table(record, "it has no column 'id'")
+    seeds = columns.get("seed", np.zeros(len(columns["id"])))
+    n_seeds = len(np.unique(seeds)) or 1
+    if len(seeds) % n_seeds:
+        raise _no_table(record, "its seeds are of different examples")
+    ids, seeds = (column.reshape(n_seeds, -1) for column in (columns["id"], seeds))
+    if ids.shape[1] != record.n_examples:
+        raise _no_table(record, f"it has {ids.shape[1]}, the record {record.n_examples}")
+    if (ids != ids[:1]).any() or (seeds != seeds[:, :1]).any():
+        raise _no_table(record, "its seeds are of different examples, or in another order")
+
+
+def _no_table(record: EvidenceRecord, what: str) -> UserError:
+    return UserError(
+        f"{record.examples_file} does not hold the scores of the examples: {what}",
+        mend="delete the record and measure again",
+    )
 
 
 def common_seeds(scores: Sequence[ExampleScores]) -> list[ExampleScores]:

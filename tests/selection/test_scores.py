@@ -20,6 +20,7 @@ from mbrelease.evaluation.metrics import (
     retrieval_metrics,
     span_metrics,
 )
+from mbrelease.files import sha256_file
 from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.scores import common_seeds, read_scores
 from mbrelease.selection.statistics import AdditiveScore, bootstrap
@@ -376,3 +377,53 @@ def test_speed_is_no_metric_of_examples(tmp_path):
     assert told.value.message.startswith(
         "'speed/short_fixed_tokens_per_second' has no scores of examples"
     )
+
+
+def swapped(column: Any) -> Any:
+    return np.concatenate([column[:N], column[N:][::-1]])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table | {"prediction": [None, *table["prediction"][1:]]},
+         "an example has no 'prediction'"),
+        (lambda table: {name: one[:-5] for name, one in table.items()},
+         "its seeds are of different examples"),
+        (lambda table: table | {"id": swapped(table["id"])},
+         "its seeds are of different examples, or in another order"),
+        (lambda table: {name: one[np.argsort(IDS.tolist() * 3)] for name, one in table.items()},
+         "its seeds are of different examples, or in another order"),
+        (lambda table: {name: np.delete(one, [0, N, 2 * N]) for name, one in table.items()},
+         f"it has {N - 1}, the record {N}"),
+        (lambda table: {name: one for name, one in table.items() if name != "id"},
+         "it has no column 'id'"),
+        (lambda table: {name: one for name, one in table.items() if name != "label"},
+         "its columns do not give macro_f1"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_table_of_scores_is_refused(tmp_path, change, said):
+    case = CASES["classification"]
+    record = write_record(tmp_path, case.write(tmp_path), pa.table(change(case.table)))
+    with pytest.raises(UserError) as told:
+        read_scores(record, case.task, "macro_f1")
+    assert told.value.message.endswith(f"does not hold the scores of the examples: {said}")
+
+
+def test_a_score_that_is_no_number_is_refused_though_the_value_follows(tmp_path):
+    case = CASES["retrieval"]
+    ranks = np.where(np.arange(N) == 0, np.nan, case.table["rank"].astype(float))
+    record = case.write(tmp_path)
+    record = write_record(tmp_path, record, pa.table(case.table | {"rank": ranks}))
+    with pytest.raises(UserError, match="an example has no 'rank'"):
+        read_scores(record, case.task, "recall_at_1")
+
+
+def test_a_file_that_is_no_parquet_is_refused_though_its_hash_is_right(tmp_path):
+    case = CASES["retrieval"]
+    record = case.write(tmp_path)
+    path = record.file.parent / record.per_example.path
+    path.write_bytes(b"no table")
+    other = replace(record, per_example=replace(record.per_example, sha256=sha256_file(path)))
+    with pytest.raises(UserError, match="it is no Parquet file"):
+        read_scores(other, case.task, "mrr")
