@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -109,9 +110,10 @@ def measured_entrants(project: Project, variant: str, policy: Policy) -> list[En
     """The reference, the checkpoints in step order, the averages in the order of the registry.
 
     Raises:
-        UserError: an average has not been built, or a measurement is missing; says which and how
-            to make it.
+        UserError: there are no candidates, or two of one name; or an average has not been built,
+            or a measurement is missing: says which and how to make it.
     """
+    _require_candidates(project, variant)
     base = CandidateSource(
         policy.reference, "reference", released_checkpoint(project, policy.reference)
     )
@@ -144,6 +146,22 @@ def measured_entrants(project: Project, variant: str, policy: Policy) -> list[En
             )
         )
     return entrants
+
+
+def _require_candidates(project: Project, variant: str) -> None:
+    candidates = project.variant(variant).candidates
+    if candidates.checkpoints == [] and not candidates.averages:
+        raise UserError(
+            f"'{variant}' has no candidates: its 'candidates' in {project.registry_path} name "
+            "neither checkpoints nor averages",
+            mend="leave 'checkpoints' out, and all of the run are candidates",
+        )
+    twice = [recipe for recipe, count in Counter(candidates.averages).items() if count > 1]
+    if twice:
+        raise UserError(
+            f"candidates.averages of '{variant}' in {project.registry_path} names {twice[0]} twice",
+            mend="keep one of them",
+        )
 
 
 def reading_of(project: Project, record: EvidenceRecord, metric: str) -> Reading:

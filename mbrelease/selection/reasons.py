@@ -31,26 +31,36 @@ def _deciding(decision: Decision, chosen: Candidate) -> str:
     policy = decision.policy
     admitted = [one for one in decision.candidates if one.eligible and one.superior]
     value = _number(chosen, policy.primary)
-    alone = sum(one.tied for one in admitted) == 1
-    if alone or decision.basis == "points" or _is_best(decision, chosen, admitted):
+    if len(admitted) == 1:
+        return f"{_alone(decision, chosen)}, with a {policy.primary} of {value}."
+    tied = sum(one.tied for one in admitted)
+    if tied == 1 or decision.basis == "points" or _is_best(decision, chosen, admitted):
         extreme = "lowest" if lower_is_better(policy.primary) else "highest"
         field = _field(decision, admitted)
         return f"{chosen.name} has the {extreme} {policy.primary} ({value}) of {field}."
-    tied = sum(one.tied for one in admitted)
     if len(admitted) == len(decision.candidates):
-        field = f"all {len(admitted)} candidates {_conditions(decision)}"
+        every = "both" if len(admitted) == 2 else f"all {len(admitted)}"
+        field = f"{every} candidates {_conditions(decision)}"
     else:
         field = f"of {len(decision.candidates)} candidates {len(admitted)} {_conditions(decision)}"
+    those = f"{tied - 1} of those" if tied > 2 else "of those it alone"
     return (
-        f"{chosen.name} is chosen, with a {policy.primary} of {value}: {field}, and {tied} of "
-        "those cannot be told from the best."
+        f"{chosen.name} is chosen, with a {policy.primary} of {value}: {field}, and {those} "
+        "cannot be told from the best."
     )
+
+
+def _alone(decision: Decision, chosen: Candidate) -> str:
+    n_all = len(decision.candidates)
+    who = f"{chosen.name}, the only candidate,"
+    if n_all > 1:
+        who = f"{chosen.name} is the only one of {n_all} candidates that"
+    passes = "passes every guardrail and is" if decision.policy.guardrails else "is"
+    return f"{who} {passes} better than {decision.reference.name}"
 
 
 def _field(decision: Decision, admitted: Sequence[Candidate]) -> str:
     n_all, n_admitted = len(decision.candidates), len(admitted)
-    if n_all == 1:
-        return "the only candidate"
     some = f"{n_admitted} of {n_all}" if n_admitted < n_all else f"{n_all}"
     return f"the {some} candidates that {_conditions(decision)}"
 
@@ -65,20 +75,25 @@ def _tie(decision: Decision, chosen: Candidate) -> list[str]:
     if not equals:
         return []
     policy = decision.policy
+    same = [one for one in equals if _change(one) == _change(chosen)]
     if decision.basis == "points":
-        have = "has" if len(equals) == 1 else "have"
-        return [
-            f"{_listed(equals)} {have} the same value; "
-            f"the policy's tie-break, {policy.tie_break}, decided."
-        ]
-    admitted = [one for one in decision.candidates if one.eligible and one.superior]
-    best = chosen.name if _is_best(decision, chosen, admitted) else "the best"
+        if policy.tie_break == "best":
+            return [f"{_have_the_same_value(same)}; of equals the first is taken."]
+        decided = f"the policy's tie-break, {policy.tie_break}, decided"
+        return [f"{_have_the_same_value(same)}; {decided}."]
+    best = max([chosen, *equals], key=_change)
+    others = [one for one in decision.candidates if one.tied and one is not best]
+    named = (
+        "" if best is chosen else f", which has the best value ({_number(best, policy.primary)})"
+    )
     cannot = (
-        f"{_listed(equals)} cannot be told from {best} on {policy.primary}: "
+        f"{_listed(others)} cannot be told from {best.name} on {policy.primary}{named}: "
         f"the differences are within what {_sample_text(decision, policy.primary)} show by chance"
     )
     if policy.tie_break == "best":
-        return [f"{cannot}. The policy then takes the best value, which may be luck."]
+        luck = "The policy then takes the best value, which may be luck"
+        first = f"; {_have_the_same_value(same)}, and of equals the first is taken" if same else ""
+        return [f"{cannot}. {luck}{first}."]
     return [f"{cannot}. The policy's tie-break, {policy.tie_break}, decided."]
 
 
@@ -95,9 +110,13 @@ def _against_reference(decision: Decision, chosen: Candidate) -> str:
     return (
         f"{sentence}, better by {shown(policy.primary, compared.change)} "
         f"(95% interval {interval_text(policy.primary, compared)}{_counts(compared)}); "
-        f"corrected for {len(decision.candidates)} candidates, p "
-        f"{p_text(chosen.p_superiority)}."
+        f"{_corrected(decision)}p {p_text(chosen.p_superiority)}."
     )
+
+
+def _corrected(decision: Decision) -> str:
+    count = len(decision.candidates)
+    return f"corrected for {count} candidates, " if count > 1 else ""
 
 
 def _counts(compared: Comparison) -> str:
@@ -165,12 +184,12 @@ def _stopped(decision: Decision) -> list[str]:
 
 
 def _settled_by(candidates: Sequence[Candidate]) -> str:
-    needed = [
-        result.examples_to_settle
-        for one in candidates
-        for result in one.guardrails
-        if result.state == "inconclusive" and result.examples_to_settle is not None
-    ]
+    needed = []
+    for one in candidates:
+        open_ = [result for result in one.guardrails if result.state == "inconclusive"]
+        settle = [n for result in open_ if (n := result.examples_to_settle) is not None]
+        if len(settle) == len(open_):
+            needed.append(max(settle))
     return f" (about {min(needed):,} examples would settle the nearest)" if needed else ""
 
 
@@ -189,23 +208,29 @@ def _nothing_chosen(decision: Decision) -> list[str]:
     keep = f"keep {reference.name}"
     eligible = [one for one in decision.candidates if one.eligible]
     n_all = len(decision.candidates)
+    if not eligible and n_all == 1:
+        name = decision.candidates[0].name
+        return [f"{name}, the only candidate, does not pass every guardrail: {keep}."]
     if not eligible:
         return [f"None of the {n_all} candidates passes every guardrail: {keep}."]
-    best = max(eligible, key=lambda one: one.primary.change if one.primary else 0.0)
+    best = max(eligible, key=_change)
     compared = best.primary
     assert compared is not None
     held = " that pass the guardrails" if policy.guardrails else ""
+    who, nearest = f"None of the {len(eligible)} candidates{held} is", f"The nearest is {best.name}"
+    if len(eligible) == 1:
+        only = "the only candidate" + (" that passes the guardrails" if n_all > 1 else "")
+        who, nearest = f"{best.name}, {only}, is not", best.name
     if compared.ci95 is None or compared.change <= 0:
         return [
-            f"None of the {len(eligible)} candidates{held} is better than {reference.name} "
+            f"{who} better than {reference.name} "
             f"({policy.primary} {_number(reference, policy.primary)}): {keep}."
         ]
     return [
-        f"None of the {len(eligible)} candidates{held} is shown to be better than "
-        f"{reference.name}: {keep}.",
-        f"The nearest is {best.name}: {policy.primary} {_number(best, policy.primary)} against "
+        f"{who} shown to be better than {reference.name}: {keep}.",
+        f"{nearest}: {policy.primary} {_number(best, policy.primary)} against "
         f"{_number(reference, policy.primary)} (95% interval of the change "
-        f"{interval_text(policy.primary, compared)}; corrected for {n_all} candidates, p "
+        f"{interval_text(policy.primary, compared)}; {_corrected(decision)}p "
         f"{p_text(best.p_superiority)}). {_sample_text(decision, policy.primary).capitalize()} "
         f"find a change of {shown(policy.primary, compared.minimal_detectable_effect or 0.0)} "
         "with probability 0.8.",
@@ -213,8 +238,17 @@ def _nothing_chosen(decision: Decision) -> list[str]:
 
 
 def _is_best(decision: Decision, chosen: Candidate, admitted: Sequence[Candidate]) -> bool:
-    changes = [one.primary.change for one in admitted if one.primary]
-    return chosen.primary is not None and chosen.primary.change >= max(changes)
+    return _change(chosen) >= max(map(_change, admitted))
+
+
+def _change(candidate: Candidate) -> float:
+    """Of the primary metric against the reference."""
+    assert candidate.primary is not None
+    return candidate.primary.change
+
+
+def _have_the_same_value(candidates: Sequence[Candidate]) -> str:
+    return f"{_listed(candidates)} {'has' if len(candidates) == 1 else 'have'} the same value"
 
 
 def _sample_text(decision: Decision, metric: str) -> str:
@@ -252,6 +286,8 @@ def _signed(metric: str, value: float) -> str:
 def _percent(share: float) -> str:
     if 0 < share < 0.005:
         return "less than 1%"
+    if 0.995 <= share < 1:
+        return "more than 99%"
     return f"{100 * share:.0f}%"
 
 
