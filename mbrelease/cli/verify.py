@@ -117,7 +117,7 @@ def _plot(report: Report, target: Target, folder: Path) -> None:
     from mbrelease.parity.plot_drift import write_drift
 
     drift = report.drift
-    if drift is None or not drift.layers or not drift.finite:
+    if drift is None or not drift.drawable:
         reasons = (result.found for result in report.results if result.name == "drift.summary")
         talk(f"no picture of the drift: {next(reasons)}")
         return

@@ -133,6 +133,16 @@ class Drift:
         return all(math.isfinite(one.difference) and math.isfinite(one.product) for one in sums)
 
     @property
+    def unmoved(self) -> bool:
+        """Whether all that was compared is the parent's, bit for bit."""
+        return all(part.change.identical for part in self.parts)
+
+    @property
+    def drawable(self) -> bool:
+        """Whether there is something to show of it."""
+        return bool(self.layers) and self.finite and not self.unmoved
+
+    @property
     def median(self) -> float:
         """The median relative norm of ``layers``; 0 where there is none."""
         return median([part.change.relative or 0.0 for part in self.layers] or [0.0])

@@ -21,7 +21,7 @@ def write_drift(drift: Drift, child: str, parent: str, folder: Path) -> list[Pat
     """Write ``drift.svg`` and ``drift.png``; the same figures and names, the same bytes.
 
     Args:
-        drift: has at least one layer.
+        drift: is drawable.
         child: what the child is called in the picture.
         parent: what the parent is called.
         folder: is made if there is none.

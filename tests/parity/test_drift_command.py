@@ -43,11 +43,16 @@ def test_the_plot_needs_a_parent_with_weights(child, capfd):
     assert "--plot reads the weights, --headers-only does not" in capfd.readouterr().err
 
 
-def test_without_anything_to_compare_there_is_no_picture(child, released, tmp_path, capfd):
+def test_where_nothing_can_be_compared_or_moved_there_is_no_picture(
+    child, released, tmp_path, capfd
+):
+    plots = tmp_path / "plots"
+    call = ["--against", str(released), "--plot", str(plots)]
+    main(["verify", str(released), *call])
+    assert "no picture of the drift: the parent's own weights" in capfd.readouterr().err
     weights = {"other": np.ones(3, np.float32)}
     save_file(weights, child / "model.safetensors", {"format": "pt"})
-    plots = tmp_path / "plots"
-    main(["verify", str(child), "--against", str(released), "--plot", str(plots)])
+    main(["verify", str(child), *call])
     assert "no picture of the drift: no tensor has the name and shape" in capfd.readouterr().err
     assert not plots.exists()
 

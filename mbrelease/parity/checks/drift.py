@@ -36,7 +36,7 @@ def check_drift(drift: Drift) -> list[CheckResult]:
         return [skip_drift("no tensor has the name and shape of one of the parent's")]
     if not drift.finite:
         return [skip_drift("weights that are NaN or infinite, here or in the parent")]
-    if all(part.change.identical for part in drift.parts):
+    if drift.unmoved:
         return [replace(_nothing_moved(drift), details=as_json(drift))]
     return [
         replace(passed(SUMMARY, summary(drift), EXPECTED), details=as_json(drift)),
@@ -173,9 +173,9 @@ def still(drift: Drift) -> list[str]:
 
     Of the norms nothing is said: in bfloat16 few of them leave 1.
     """
-    quiet = [part for part in drift.parts if part.change.identical]
-    if len(quiet) == len(drift.parts):
+    if drift.unmoved:
         return []
+    quiet = [part for part in drift.parts if part.change.identical]
     kinds: dict[int, list[Part]] = {}
     for part in quiet:
         if part.in_layer and part.layer is not None:
