@@ -97,7 +97,8 @@ def open_hub_folder(
     Args:
         wanted: The model.
         weights: Fetch the weights too.
-        whole: Fetch every text; otherwise JSON alone, which is what a model is compared by.
+        whole: Fetch every text, and the headers of the weights; otherwise JSON alone, which is
+            what a model is compared by.
         endpoint: The URL of the Hub; that of ``HF_ENDPOINT`` or the public one by default.
 
     Raises:
@@ -113,7 +114,7 @@ def open_hub_folder(
     if weights:
         modules = (name for name in listing if _is_module(name, SINGLE_FILE))
         _fetch_all(source, pinned, [*names, *modules])
-    return HubFolder(
+    folder = HubFolder(
         path=source.path,
         step=source.step,
         weight_files=tuple(source.path / name for name in names),
@@ -121,6 +122,14 @@ def open_hub_folder(
         endpoint=source.endpoint,
         listing=listing,
     )
+    if whole:
+        try:
+            _ = folder.headers
+        except CheckFailed:  # the Hub cannot be asked
+            raise
+        except UserError:
+            pass  # a header that is wrong is for a check to tell
+    return folder
 
 
 def fetch_header(pinned: HubId, name: str, endpoint: str, place: Path) -> SafetensorsHeader:
@@ -172,20 +181,18 @@ def _first_bytes(pinned: HubId, name: str, endpoint: str, count: int) -> tuple[b
 
 def _listing(source: HubCheckpoint, pinned: HubId) -> tuple[dict[str, HubFile], bool]:
     """The files by path, and whether they are all; without a network, what is in the cache."""
-    from huggingface_hub.hf_api import RepoFile
-
+    # Not the tree's own route, on which the client insists for half a minute without a network.
     try:
         with sentences(pinned, source.endpoint):
             api = client(source.endpoint)
-            tree = api.list_repo_tree(pinned.repo_id, revision=pinned.revision, recursive=True)
-            entries = [entry for entry in tree if isinstance(entry, RepoFile)]
+            info = api.model_info(pinned.repo_id, revision=pinned.revision, files_metadata=True)
     except CheckFailed as error:
         if not _is_unreachable(error.__cause__):
             raise
         return {file.path: file for file in _cached(source.path)}, False
     files = [
-        HubFile(entry.path, entry.size, entry.lfs.sha256 if entry.lfs else None)
-        for entry in entries
+        HubFile(entry.rfilename, entry.size or 0, entry.lfs.sha256 if entry.lfs else None)
+        for entry in info.siblings or []
     ]
     return {file.path: file for file in files}, True
 
