@@ -257,6 +257,7 @@ class _Run:
             release,
             against=parent.path if parent else None,
             relation=relation,
+            release=True,
             progress=self.progress,
         )
         if not report.passed:

@@ -92,7 +92,7 @@ def verify(
         config,
         publishable=publishable,
         parent=parent,
-        new_vocabulary="vocab_size" in lineage.MAY_CHANGE.get(relation or "", ()),
+        new_vocabulary=_has_new_vocabulary(config, parent, relation, declared or {}),
     )
     results += check_files(checkpoint, publishable=publishable)
     results.append(check_hashes(checkpoint, read=load, receipt=receipt))
@@ -137,6 +137,20 @@ def open_modernbert(path: Path | Checkpoint) -> Checkpoint:
             mend="give a folder whose config.json has model_type 'modernbert'",
         )
     return checkpoint
+
+
+def _has_new_vocabulary(
+    config: ModernBertConfig | None,
+    parent: Checkpoint | None,
+    relation: str | None,
+    declared: Mapping[str, int | None],
+) -> bool:
+    """Whether another tokenizer than the parent's is declared: by the relation, or by its size."""
+    if "vocab_size" in lineage.MAY_CHANGE.get(relation or "", ()):
+        return True
+    if config is None or parent is None:
+        return False
+    return declared.get("vocabulary") == config.vocab_size != parent.config.vocab_size
 
 
 def _place(checkpoint: Checkpoint) -> str:

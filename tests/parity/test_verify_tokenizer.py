@@ -18,6 +18,7 @@ from mbrelease.parity.checks.tokenizer import check_tokenizer, check_unused
 from mbrelease.parity.report import CheckResult
 from mbrelease.parity.texts import TEXTS
 from mbrelease.parity.tokenizer_file import read_tokenizer
+from mbrelease.parity.verify import verify
 
 Change = Callable[[Any], None]
 
@@ -391,3 +392,14 @@ def test_encoding_is_that_of_transformers(released):
     for one in encode((released / "tokenizer.json").read_bytes()):
         assert list(one.framed) == theirs(one.text)["input_ids"]
         assert one.decoded == theirs.decode(one.ids)
+
+
+def test_a_vocabulary_of_the_declared_size_is_another_and_passes(parent, child, edit_json):
+    spoil(child, renamed)
+    spoil(parent, lambda content: content["added_tokens"].pop())
+    edit_json(parent / "config.json", vocab_size=287)
+    declared = {"vocabulary": 288}
+    report = verify(child, against=parent, declared=declared, load=False)
+    assert not [r.name for r in report.failures if r.name.startswith("tokenizer.")]
+    report = verify(child, against=parent, load=False)
+    assert "tokenizer.vocabulary" in {result.name for result in report.failures}
