@@ -242,7 +242,10 @@ class _Run:
         """Check the release, and its parent's where that is on disk; remember a pass."""
         release = self.project.release(self.variant)
         parent, relation = self._parent()
+        stated = self.project.variant(self.variant).architecture
+        declared = stated.model_dump() if stated else None
         inputs = {
+            "declared": declared,
             "release": _contents(release),
             "parent": _identity(parent) if parent else None,
             "relation": relation,
@@ -257,6 +260,7 @@ class _Run:
             release,
             against=parent.path if parent else None,
             relation=relation,
+            declared=declared,
             release=True,
             progress=self.progress,
         )
