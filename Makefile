@@ -28,6 +28,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/selection.py
 	$(BIN)/python benchmarks/selection_error_rates.py
+	$(BIN)/python benchmarks/verify.py
 
 bench-gpu: $(INSTALLED)
 	$(BIN)/python benchmarks/evaluation.py --gpu

@@ -147,7 +147,11 @@ def test_a_member_can_be_the_parent_without_a_folder():
             "warn",
             "modernbert-base but for classifier_activation silu (gelu)",
         ),
-        ({"num_hidden_layers": 23}, "pass", "a size of its own, nearest modernbert-base: num_hidden_layers 23 (22)"),
+        (
+            {"num_hidden_layers": 23},
+            "pass",
+            "a size of its own, nearest modernbert-base: num_hidden_layers 23 (22)",
+        ),
     ],
 )
 def test_the_member_it_is_or_is_nearest_to_is_named(fields, status, found):
