@@ -394,7 +394,7 @@ def _size(metric: str, difference: float) -> str:
     text = f"{difference:.{decimals(metric)}f}"
     if float(text):
         return text
-    return f"{difference:.1g}" if abs(difference) > 1e-15 else f"{0:.{decimals(metric)}f}"
+    return f"{difference:.1g}" if abs(difference) > 1e-9 else f"{0:.{decimals(metric)}f}"
 
 
 def _finding(

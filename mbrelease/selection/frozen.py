@@ -57,7 +57,7 @@ def frozen_policy(project: Project, variant: str) -> Frozen:
     """The policy of ``variant`` with its candidates and the settings of the tasks that it names.
 
     Settings at their default are left out, so that a new one does not change the hash of what was
-    frozen before there was one. The order of guardrails, checkpoints and averages does not count,
+    frozen before there was one. The order of guardrails and checkpoints does not count,
     nor does the policy's own name.
 
     Raises:
@@ -68,7 +68,7 @@ def frozen_policy(project: Project, variant: str) -> Frozen:
     return Frozen(
         rule=RULE_VERSION,
         policy=_plain(policy),
-        candidates=_sorted(project.variant(variant).candidates),
+        candidates=_plain_candidates(project.variant(variant).candidates),
         tasks={task.name: task_sha256(task) for task in tasks},
     )
 
@@ -80,9 +80,9 @@ def _plain(policy: Policy) -> dict[str, Any]:
     return {**plain, "guardrails": listed}
 
 
-def _sorted(candidates: Candidates) -> FrozenCandidates:
+def _plain_candidates(candidates: Candidates) -> FrozenCandidates:
     steps = candidates.checkpoints
     return FrozenCandidates(
         checkpoints=steps if steps == "all" else sorted(set(steps)),
-        averages=sorted(candidates.averages),
+        averages=list(candidates.averages),  # their order may decide a tie
     )

@@ -97,7 +97,6 @@ LOSS, ACCURACY = "{metric: mlm/loss, margin: 0.25}", "{metric: mlm/accuracy, mar
     ("old", "one", "other"),
     [
         (f"[{LOSS}]", f"[{LOSS}, {ACCURACY}]", f"[{ACCURACY}, {LOSS}]"),
-        ("averages: []", 'averages: ["last:2", uniform]', 'averages: [uniform, "last:2"]'),
         ("averages: []", "checkpoints: [10, 20]", "checkpoints: [20, 10]"),
         ("margin: 0.25", "margin: 1", "margin: 1.0"),
         ("tie_break: earliest", "alpha: 0.05", "resamples: 10000"),
@@ -108,6 +107,13 @@ def test_two_spellings_of_a_policy_have_one_hash(owls, old, one, other):
     before = frozen_policy(owls.project, "owl").sha256
     owls.edit(one, other)
     assert frozen_policy(owls.project, "owl").sha256 == before
+
+
+def test_the_order_of_averages_is_frozen_for_it_may_decide_a_tie(owls):
+    owls.edit("averages: []", 'averages: ["last:2", uniform]')
+    before = frozen_policy(owls.project, "owl").sha256
+    owls.edit('averages: ["last:2", uniform]', 'averages: [uniform, "last:2"]')
+    assert frozen_policy(owls.project, "owl").sha256 != before
 
 
 def test_the_policys_own_name_and_where_data_lie_do_not_count(owls):
