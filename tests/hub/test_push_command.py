@@ -181,6 +181,7 @@ def test_a_variant_is_pushed_to_its_repo_by_its_alias(
     decided = Decision(
         variant="tiny-v1",
         split="dev",
+        basis="points",
         policy_name="plain",
         policy=Policy(primary="find/mrr", reference="tiny-v2"),
         policy_sha256="0" * 64,
