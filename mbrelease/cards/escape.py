@@ -12,9 +12,13 @@ import unicodedata
 
 from markupsafe import Markup
 
+from mbrelease.cards.told import RESERVED, marked
+
 # Control characters, bidirectional overrides (they reach beyond the text they stand in) and
-# lone surrogates (which no UTF-8 file can hold).
-_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
+# lone surrogates (which no UTF-8 file can hold), and what ``told`` keeps for itself.
+_UNPRINTABLE = re.compile(
+    f"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff{RESERVED}]"
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANK = re.compile("[ \t\n\r\x0b\x0c\x1c-\x1f\x85\u2028\u2029]+")
 _LINE_BREAK = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
@@ -55,34 +59,36 @@ def markdown(text: str) -> Markup:
     )
     if any(unicodedata.bidirectional(character) in ("R", "AL") for character in escaped):
         escaped = f"\u2068{escaped}\u2069"
-    return Markup(escaped)  # noqa: S704  (escaped for Markdown right above)
+    return marked(escaped, text)
 
 
 def paragraphs(text: str) -> Markup:
     """Plain text as Markdown paragraphs: a blank line in ``text`` parts two of them."""
     parts = re.split(r"\n[ \t]*\n", printable(text).strip())
-    return Markup("\n\n").join(markdown(part) for part in parts if part.strip())
+    shown = [marked(str(markdown(part)), text) for part in parts if part.strip()]
+    return Markup("\n\n".join(shown))  # noqa: S704  (each part is escaped)
 
 
 def code(text: str) -> Markup:
     """Plain text as a code span. Not for table cells, where a pipe would end the cell."""
-    text = one_line(text)
-    ticks = "`" * (_longest_run(text) + 1)
-    pad = " " if text.startswith("`") or text.endswith("`") else ""
-    return Markup(f"{ticks}{pad}{text}{pad}{ticks}")  # noqa: S704
+    line = one_line(text)
+    ticks = "`" * (_longest_run(line) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return marked(f"{ticks}{pad}{line}{pad}{ticks}", text)
 
 
 def fenced(text: str, language: str = "") -> Markup:
     """Plain text as a fenced block that the text itself cannot close."""
-    text = printable(text).strip("\n")
-    fence = "`" * max(3, _longest_run(text) + 1)
-    return Markup(f"{fence}{language}\n{text}\n{fence}")  # noqa: S704
+    block = printable(text).strip("\n")
+    fence = "`" * max(3, _longest_run(block) + 1)
+    # The fences stay bare, so that what reads the page line by line finds them.
+    return Markup(f"{fence}{language}\n{marked(block, text)}\n{fence}")  # noqa: S704
 
 
 def python_string(text: str) -> Markup:
     """Plain text as a Python string literal on one line."""
     # JSON's escapes are all Python's as well.
-    return Markup(json.dumps(one_line(text), ensure_ascii=False))  # noqa: S704
+    return marked(json.dumps(one_line(text), ensure_ascii=False), text)
 
 
 def _longest_run(text: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from mbrelease.cards.escape import markdown
+from mbrelease.cards.told import visible
 
 # Cells are padded so that the file reads well as text too, but one long cell must not
 # make every line of its table as long as itself.
@@ -35,7 +36,7 @@ class Table:
         header = [_cell(column.removeprefix(">")) for column in self.columns]
         body = [[_cell(text) for text in row] for row in self.rows]
         widths = [
-            min(_WIDEST_PADDING, max(3, *(len(row[index]) for row in [header, *body])))
+            min(_WIDEST_PADDING, max(3, *(len(visible(row[index])) for row in [header, *body])))
             for index in range(len(self.columns))
         ]
         rule = [
@@ -69,9 +70,8 @@ def _cell(text: str) -> str:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], alignments: Sequence[bool]) -> str:
-    # str() first: Markup's own padding would escape for HTML.
-    padded = [
-        str(cell).rjust(width) if right else str(cell).ljust(width)
-        for cell, width, right in zip(cells, widths, alignments, strict=True)
-    ]
+    padded = []
+    for cell, width, right in zip(cells, widths, alignments, strict=True):
+        blanks = " " * (width - len(visible(cell)))
+        padded.append(f"{blanks}{cell}" if right else f"{cell}{blanks}")
     return f"| {' | '.join(padded)} |"
