@@ -222,7 +222,7 @@ def _context(
     return CardContext(
         model=_model(name, entry, family, license_id, languages, weights, measured),
         lineage=lineage,
-        author=Author(text.summary, tuple(text.intended_use), text.citation),
+        author=Author(text.summary, tuple(one.use for one in text.uses), text.citation),
         usage=_usage(measured, training, evaluation),
         training=training,
         choice=choice,

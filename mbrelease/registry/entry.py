@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 # Names become file names: ``decisions/<variant>.json``, ``evidence/…/<task>.json``.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+REPO_ID = r"^(?:[\w-]+/)?[\w.-]+$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 

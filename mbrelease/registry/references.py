@@ -7,14 +7,16 @@ place does not hide a lost parent in another. What has not the right shape is pa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from pydantic import TypeAdapter, ValidationError
 
 from mbrelease.errors import did_you_mean
 from mbrelease.registry.document import Document, Node
+from mbrelease.registry.entries import items, keys, lost, text
 from mbrelease.registry.lineage import cycles
 from mbrelease.registry.mistakes import Mistake
+from mbrelease.registry.table_references import check_tables
 from mbrelease.registry.tasks import AnyTask, TrainedTask
 
 Path = tuple[str | int, ...]
@@ -32,47 +34,23 @@ def check_references(document: Document) -> list[Mistake]:
         *_tasks(document),
         *_policy_metrics(document),
         *_aliases(document),
+        *check_tables(document),
     ]
 
 
-def _keys(document: Document, *path: str | int) -> dict[str, Node]:
-    """The entries of the mapping at ``path``, if it is one."""
-    node = document.at(path)
-    children = node.children if node is not None else None
-    return children if isinstance(children, dict) else {}
-
-
-def _items(document: Document, *path: str | int) -> list[Node]:
-    """The items of the list at ``path``, if it is one."""
-    node = document.at(path)
-    children = node.children if node is not None else None
-    return children if isinstance(children, list) else []
-
-
-def _text(document: Document, *path: str | int) -> str | None:
-    """The text at ``path``, if there is one."""
-    node = document.at(path)
-    return node.value if node is not None and isinstance(node.value, str) else None
-
-
-def _lost(what: str, name: str, known: Iterable[str]) -> str:
-    hint = did_you_mean(name, known)
-    return f"{what} '{name}' is not in the registry" + (f", {hint}" if hint else "")
-
-
 def _parents(document: Document) -> Iterator[Mistake]:
-    variants = _keys(document, "variants")
+    variants = keys(document, "variants")
     graph: dict[str, list[str]] = {}
     places: dict[tuple[str, str], Path] = {}
     for name in variants:
         graph[name] = []
-        for index, _ in enumerate(_items(document, "variants", name, "parents")):
+        for index, _ in enumerate(items(document, "variants", name, "parents")):
             path = ("variants", name, "parents", index, "variant")
-            parent = _text(document, *path)
+            parent = text(document, *path)
             if parent is None:
                 continue
             if parent not in variants:
-                yield document.mistake(path, _lost("parent", parent, variants))
+                yield document.mistake(path, lost("parent", parent, variants))
             elif parent in graph[name]:
                 yield document.mistake(path, f"parent '{parent}' is given twice")
             else:
@@ -84,14 +62,14 @@ def _parents(document: Document) -> Iterator[Mistake]:
 
 
 def _supersedes(document: Document) -> Iterator[Mistake]:
-    variants = _keys(document, "variants")
+    variants = keys(document, "variants")
     graph: dict[str, list[str]] = {}
     for name in variants:
         path = ("variants", name, "supersedes")
-        older = _text(document, *path)
+        older = text(document, *path)
         graph[name] = [older] if older in variants else []
         if older is not None and older not in variants:
-            yield document.mistake(path, _lost("superseded variant", older, variants))
+            yield document.mistake(path, lost("superseded variant", older, variants))
     for cycle in cycles(graph):
         message = f"cycle in supersedes: {' → '.join(cycle)}"
         yield document.mistake(("variants", cycle[0], "supersedes"), message)
@@ -99,9 +77,9 @@ def _supersedes(document: Document) -> Iterator[Mistake]:
 
 def _repos(document: Document) -> Iterator[Mistake]:
     owners: dict[str, str] = {}
-    for name in _keys(document, "variants"):
+    for name in keys(document, "variants"):
         path = ("variants", name, "repo")
-        repo = _text(document, *path)
+        repo = text(document, *path)
         if repo is None:
             continue
         # The Hub takes ids that differ only in case for one.
@@ -111,26 +89,26 @@ def _repos(document: Document) -> Iterator[Mistake]:
 
 
 def _suites_and_policies(document: Document) -> Iterator[Mistake]:
-    variants = _keys(document, "variants")
+    variants = keys(document, "variants")
     for key, shelf in (("suite", "suites"), ("policy", "policies")):
-        known = _keys(document, shelf)
+        known = keys(document, shelf)
         for name in variants:
-            wanted = _text(document, "variants", name, key)
+            wanted = text(document, "variants", name, key)
             if wanted is not None and wanted not in known:
-                yield document.mistake(("variants", name, key), _lost(key, wanted, known))
-    for name in _keys(document, "policies"):
+                yield document.mistake(("variants", name, key), lost(key, wanted, known))
+    for name in keys(document, "policies"):
         path = ("policies", name, "reference")
-        reference = _text(document, *path)
+        reference = text(document, *path)
         if reference is not None and reference not in variants:
-            yield document.mistake(path, _lost("reference", reference, variants))
+            yield document.mistake(path, lost("reference", reference, variants))
 
 
 def _tasks(document: Document) -> Iterator[Mistake]:
-    for suite in _keys(document, "suites"):
+    for suite in keys(document, "suites"):
         seen: set[str] = set()
-        for index, node in enumerate(_items(document, "suites", suite)):
+        for index, node in enumerate(items(document, "suites", suite)):
             path = ("suites", suite, index)
-            name = _text(document, *path, "name")
+            name = text(document, *path, "name")
             if name is not None and name in seen:
                 message = f"task '{name}' is given twice in suite '{suite}'"
                 yield document.mistake((*path, "name"), message)
@@ -151,20 +129,20 @@ def _task(node: Node) -> AnyTask | None:
 
 def _policy_metrics(document: Document) -> Iterator[Mistake]:
     """Metrics of a policy, held against each suite that a variant uses it with."""
-    users: dict[str, dict[str, str]] = {name: {} for name in _keys(document, "policies")}
-    for name in _keys(document, "variants"):
-        policy = _text(document, "variants", name, "policy")
-        suite = _text(document, "variants", name, "suite")
-        if policy in users and suite is not None and _items(document, "suites", suite):
+    users: dict[str, dict[str, str]] = {name: {} for name in keys(document, "policies")}
+    for name in keys(document, "variants"):
+        policy = text(document, "variants", name, "policy")
+        suite = text(document, "variants", name, "suite")
+        if policy in users and suite is not None and items(document, "suites", suite):
             users[policy].setdefault(suite, name)
     for policy, suites in users.items():
-        guardrails = range(len(_items(document, "policies", policy, "guardrails")))
+        guardrails = range(len(items(document, "policies", policy, "guardrails")))
         paths: list[Path] = [
             ("policies", policy, "primary"),
             *(("policies", policy, "guardrails", index, "metric") for index in guardrails),
         ]
         for path in paths:
-            metric = _text(document, *path)
+            metric = text(document, *path)
             if metric is None:
                 continue
             if "/" not in metric:
@@ -179,8 +157,8 @@ def _policy_metrics(document: Document) -> Iterator[Mistake]:
 
 def _metric_problem(document: Document, metric: str, suite: str) -> str | None:
     wanted, _, label = metric.rpartition("/")
-    tasks = {_text(document, "suites", suite, index, "name"): node
-             for index, node in enumerate(_items(document, "suites", suite))}  # fmt: skip
+    tasks = {text(document, "suites", suite, index, "name"): node
+             for index, node in enumerate(items(document, "suites", suite))}  # fmt: skip
     if wanted not in tasks:
         hint = did_you_mean(wanted, [name for name in tasks if name is not None])
         return f"no task '{wanted}' in suite '{suite}'" + (f", {hint}" if hint else "")
@@ -193,11 +171,11 @@ def _metric_problem(document: Document, metric: str, suite: str) -> str | None:
 
 
 def _aliases(document: Document) -> Iterator[Mistake]:
-    variants = _keys(document, "variants")
-    for alias in _keys(document, "aliases"):
-        target = _text(document, "aliases", alias)
+    variants = keys(document, "variants")
+    for alias in keys(document, "aliases"):
+        target = text(document, "aliases", alias)
         if target is not None and target not in variants:
-            yield document.mistake(("aliases", alias), _lost("variant", target, variants))
+            yield document.mistake(("aliases", alias), lost("variant", target, variants))
         if alias in variants:
             message = f"alias '{alias}' is also the name of a variant"
             yield document.mistake(("aliases", alias), message, key=True)

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mbrelease.registry.entry import REPO_ID as REPO_ID
 from mbrelease.registry.entry import Entry, Name
+from mbrelease.registry.reported_tables import DocumentSet, Peer, ReportedTable
 from mbrelease.registry.tasks import AnyTask
 
 Relation = Literal[
@@ -33,8 +35,6 @@ HUB_RELATION: dict[str, str] = {
     "context-extension": "finetune",
     "weight-initialization": "finetune",
 }
-
-REPO_ID = r"^(?:[\w-]+/)?[\w.-]+$"
 
 
 class Guardrail(Entry):
@@ -118,6 +118,16 @@ class Phase(Entry):
     note: str | None = None
 
 
+class Emissions(Entry):
+    """What the training emitted."""
+
+    co2_grams: float = Field(ge=0)
+    source: str | None = None
+    """How it was measured or estimated, and by whom."""
+    location: str | None = None
+    hardware: str | None = None
+
+
 class Training(Entry):
     """Facts about the training; every field may be left out."""
 
@@ -143,6 +153,7 @@ class Training(Entry):
     batch_size: str | None = None
     dropout: str | None = None
     phases: list[Phase] = []
+    emissions: Emissions | None = None
     note: str | None = None
 
 
@@ -157,6 +168,8 @@ class DataSource(Entry):
     proportion: float | None = Field(default=None, ge=0, le=1)
     """Its share of the mix, from 0 to 1."""
     description: str | None = None
+    skew: str | None = None
+    """What it has too much of, as a sentence; the card's limitations say it."""
 
 
 class Corpus(Entry):
@@ -172,24 +185,44 @@ class Corpus(Entry):
     """Of publication, such as ``2015–2024``."""
     licenses: str | None = None
     deduplication: str | None = None
+    skew: str | None = None
+    """What it has too much of, as a sentence; the card's limitations say it."""
     note: str | None = None
 
 
+class IntendedUse(Entry):
+    """A use, and the tasks by which it was measured."""
+
+    use: str
+    measured_by: list[str] = []
+    """Tasks of the variant's suite or of its tables."""
+
+
 class CardText(Entry):
-    """The author's own words on the card."""
+    """The author's own words on the card, and what the author wants on it."""
 
     title: str | None = None
     summary: str | None = None
-    intended_use: list[str] = []
+    intended_use: list[str | IntendedUse] = []
     limitations: list[str] = []
     citation: str | None = None
     related: list[str] = []
     """Variants of this registry, or repo ids."""
     tags: list[str] = []
+    tables: list[str] = []
+    """Tables of reported figures, in their order."""
+    design_beside: list[str] = []
+    """Variants whose architecture stands beside this one's in the table of the design."""
+
+    @property
+    def uses(self) -> tuple[IntendedUse, ...]:
+        """``intended_use`` in one form."""
+        given = self.intended_use
+        return tuple(IntendedUse(use=use) if isinstance(use, str) else use for use in given)
 
 
 class Architecture(Entry):
-    """The sizes of a variant whose config is not on disk."""
+    """The design of a variant whose config is not on disk."""
 
     parameters: int | None = None
     layers: int | None = None
@@ -197,7 +230,28 @@ class Architecture(Entry):
     attention_heads: int | None = None
     context: int | None = None
     vocabulary: int | None = None
+    """Entries of the embedding, unused ones among them."""
+    unused_tokens: int | None = None
+    """Entries of the embedding that no token has."""
     intermediate_size: int | None = None
+    glu_expansion: int | None = None
+    """Rows of the projection that the gated unit halves."""
+    block: str | None = None
+    """Where a layer normalizes, such as ``pre-norm``."""
+    activation: str | None = None
+    linear_bias: bool | None = None
+    attention: str | None = None
+    """Such as ``multi-head``."""
+    global_attention_every: int | None = Field(default=None, ge=1)
+    """One layer in so many attends to all tokens."""
+    local_window: int | None = None
+    """Tokens that the other layers attend to."""
+    normalization: str | None = None
+    norm_epsilon: float | None = None
+    norm_bias: bool | None = None
+    rope_theta: float | None = None
+    """Of the global attention layers."""
+    local_rope_theta: float | None = None
 
 
 class Variant(Entry):
@@ -243,5 +297,11 @@ class Registry(Entry):
     suites: dict[Name, Annotated[list[AnyTask], Field(min_length=1)]] = {}
     policies: dict[Name, Policy] = {}
     variants: dict[Name, Variant]
+    peers: dict[Name, Peer] = {}
+    """Models outside the family, by names that no variant has."""
+    document_sets: dict[Name, DocumentSet] = {}
+    """What speed was measured on."""
+    tables: dict[Name, ReportedTable] = {}
+    """Tables of reported figures."""
     aliases: dict[Name, str] = {}
     """Free names for variants, such as ``production``."""

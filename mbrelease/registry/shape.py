@@ -39,6 +39,9 @@ _WANTED = {
 _PATTERNS = {
     "repo": "is no repo id (org/name)",
     "metrics": "is no retrieval metric; there are recall@K, ndcg@K and mrr",
+    **dict.fromkeys(
+        ("metric", "mean", "sd", "seconds"), "should be task/metric or task[subset]/metric"
+    ),
 }
 _NAME_PATTERN = "may hold letters, digits, '.', '_' and '-', and starts with a letter or digit"
 
