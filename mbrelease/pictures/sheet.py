@@ -48,11 +48,20 @@ def wrapped(words: str, width: float, size: float, *, bold: bool = False) -> lis
 
 def shortened(words: str, width: float, size: float, *, bold: bool = False) -> str:
     """``words``, or their beginning and end around ``…`` where they are wider than ``width``."""
-    kept, text = len(words), words
-    while kept > 2 and text_width(text, size, bold=bold) > width:
-        kept -= 1
-        text = f"{words[: (kept + 1) // 2]}…{words[len(words) - kept // 2 :]}"
-    return text
+    if len(words) <= 2 or text_width(words, size, bold=bold) <= width:
+        return words
+    low, high = 2, len(words) - 1
+    while low < high:  # halving, for a name may have thousands of letters
+        kept = (low + high + 1) // 2
+        if text_width(_cut(words, kept), size, bold=bold) <= width:
+            low = kept
+        else:
+            high = kept - 1
+    return _cut(words, low)
+
+
+def _cut(words: str, kept: int) -> str:
+    return f"{words[: (kept + 1) // 2]}…{words[len(words) - kept // 2 :]}"
 
 
 def ticks_within(limits: Range, most: int, *, whole: bool = False) -> list[float]:
