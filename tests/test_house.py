@@ -10,8 +10,8 @@ import mbrelease
 PACKAGE = Path(mbrelease.__file__).parent
 LEVEL = {
     "errors": 0, "files": 0, "file_hashes": 0, "progress": 0,
-    "checkpoints": 1, "registry": 1, "pictures": 1,
-    "evaluation": 2, "averaging": 2,
+    "checkpoints": 1, "registry": 1, "pictures": 1, "pages": 1,
+    "evaluation": 2, "averaging": 2, "metadata": 2,
     "selection": 3, "parity": 3,
     "hub": 4, "cards": 4,
     "pipeline": 5,
