@@ -59,7 +59,7 @@ def command(
     from mbrelease.registry.load import load_project
 
     project = load_project(registry_path)
-    name = project.resolve_name(variant)
+    name = project.resolve_model(variant)
     names = _names(project, name)
     results = collect(
         Request(
@@ -83,11 +83,12 @@ def command(
     talk(_summary(changes, name, plan_only))
 
 
-def _names(project: Project, variant: str) -> list[str]:
-    """What a file may call the variant: its name, its repo, an alias."""
-    repo = project.registry.variants[variant].repo
-    aliases = [alias for alias, name in project.registry.aliases.items() if name == variant]
-    return [variant, *([repo] if repo else []), *aliases]
+def _names(project: Project, model: str) -> list[str]:
+    """What a file may call the variant or peer: its name, its repo, an alias."""
+    registry = project.registry
+    repo = (registry.variants.get(model) or registry.peers[model]).repo
+    aliases = [alias for alias, name in registry.aliases.items() if name == model]
+    return [model, *([repo] if repo else []), *aliases]
 
 
 def _print_changes(changes: list[Change]) -> None:

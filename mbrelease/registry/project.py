@@ -66,6 +66,23 @@ class Project:
             )
         return name
 
+    def resolve_model(self, name: str) -> str:
+        """The variant or the peer that ``name`` (or an alias) means.
+
+        Raises:
+            UserError: there is none; the nearest name is proposed.
+        """
+        peers = self.registry.peers
+        if name in peers:
+            return name
+        if self.registry.aliases.get(name, name) not in self.registry.variants and peers:
+            known = [*self.registry.variants, *self.registry.aliases, *peers]
+            raise UserError(
+                f"no variant and no peer '{name}' in {self.registry_path}",
+                mend=did_you_mean(name, known) or "see 'mbrelease registry list'",
+            )
+        return self.resolve_name(name)
+
     def variant(self, name: str) -> Variant:
         """The variant named ``name``, or by an alias of it.
 

@@ -1,8 +1,9 @@
 """A plain CSV: one number a row, of one model or several, each with its source.
 
-The columns are ``model, task, metric, value, split`` and, where known, ``step, seed, source, place,
-subset, n_examples, higher_is_better``. ``source`` is a URL, or who says it; ``place`` is where in
-it, such as ``Table 5``; ``step`` is the training step of the checkpoint that was measured.
+The columns are ``model, task, metric, value, split`` and, where known, ``step, seed, source,
+source_name, place, subset, n_examples, higher_is_better``. ``source`` is a URL, or who says it;
+``source_name`` is who says it where ``source`` is a URL; ``place`` is where in it, such as
+``Table 5``; ``step`` is the training step of the checkpoint that was measured.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from mbrelease.evaluation.reported import ReportedResult, ReportSource
 
 NEEDED = ["model", "task", "metric", "value", "split"]
 KNOWN = [
-    *NEEDED, "step", "seed", "source", "place", "subset", "n_examples", "higher_is_better",
+    *NEEDED, "step", "seed", "source", "source_name", "place", "subset", "n_examples",
+    "higher_is_better",
 ]  # fmt: skip
 
 
@@ -63,19 +65,13 @@ def _reported(row: Mapping[str, str], place: str) -> Reported:
     for name in NEEDED:
         if not row[name]:
             raise UserError(f"{place}: no {name}")
-    source = row.get("source", "")
-    is_url = source.startswith(("http://", "https://"))
     step = _count(row, "step", place)
     result = ReportedResult(
         task_name=row["task"],
         split=row["split"],
         metric=metric_key(row["metric"]),
         value=finite(row["value"], place),
-        source=ReportSource(
-            url=source if is_url else None,
-            name=None if is_url else source or None,
-            place=row.get("place") or None,
-        ),
+        source=_source(row, place),
         subset=row.get("subset") or "default",
         seed=_count(row, "seed", place),
         n_examples=_count(row, "n_examples", place),
@@ -83,6 +79,21 @@ def _reported(row: Mapping[str, str], place: str) -> Reported:
         details={} if step is None else {"step": step},
     )
     return Reported(result, place, row["model"])
+
+
+def _source(row: Mapping[str, str], place: str) -> ReportSource:
+    source, name = row.get("source", ""), row.get("source_name", "")
+    is_url = source.startswith(("http://", "https://"))
+    if source and name and not is_url:
+        raise UserError(
+            f"{place}: source and source_name both say who says it",
+            mend="write a URL in the column 'source', or leave it empty",
+        )
+    return ReportSource(
+        url=source if is_url else None,
+        name=name or (None if is_url else source or None),
+        place=row.get("place") or None,
+    )
 
 
 def _count(row: Mapping[str, str], name: str, place: str) -> int | None:
