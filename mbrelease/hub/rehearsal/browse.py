@@ -12,6 +12,9 @@ from mbrelease.hub.rehearsal.hub import Hub
 from mbrelease.hub.rehearsal.metadata import as_list, split_readme
 from mbrelease.hub.rehearsal.objects import File
 from mbrelease.hub.rehearsal.refusals import entry_not_found
+from mbrelease.pages import lineage
+from mbrelease.pages.lineage import Named
+from mbrelease.pages.tags import Tag, tags
 
 COMMITS_SHOWN = 200
 
@@ -22,6 +25,7 @@ class Subject:
 
     Fields:
         revision: as it stands in the address.
+        labels: what stands at the head of the page, from the card and the files.
         branches, tags: names of what else can be looked at.
         open_pulls: number of pull requests that wait.
     """
@@ -31,6 +35,7 @@ class Subject:
     commit: history.Commit
     files: Mapping[str, File]
     facts: Facts
+    labels: Sequence[Tag]
     branches: Sequence[str]
     tags: Sequence[str]
     open_pulls: int
@@ -42,20 +47,12 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Parent:
-    """A base model: its id, how it was used, and whether it is on this Hub."""
-
-    id: str
-    relation: str | None
-    is_here: bool
-
-
-@dataclass(frozen=True)
 class Family:
     """The models that a model comes from, and those on this Hub that come from it."""
 
-    parents: Sequence[Parent]
-    children: Sequence[str]
+    parents: Sequence[Named]
+    relation: str
+    children: Sequence[Named]
 
 
 @dataclass(frozen=True)
@@ -110,12 +107,14 @@ def subject(
         for each in discussions.every(connection, repository.id)
         if each.status in {"open", "draft"}
     ]
+    found = facts(hub.blobs, files)
     return Subject(
         repository=repository,
         revision=revision,
         commit=commit,
         files=files,
-        facts=facts(hub.blobs, files),
+        facts=found,
+        labels=_labels(found, files, _card(hub, files) or ""),
         branches=[each.short_name for each in names if each.name.startswith(references.HEADS)],
         tags=[each.short_name for each in names if each.name.startswith(references.TAGS)],
         open_pulls=len(waiting),
@@ -124,26 +123,40 @@ def subject(
 
 def card(hub: Hub, model: Subject) -> str | None:
     """The text of the model card below its metadata; ``None`` if there is no card."""
-    readme = model.files.get("README.md")
+    return _card(hub, model.files)
+
+
+def _card(hub: Hub, files: Mapping[str, File]) -> str | None:
+    readme = files.get("README.md")
     if readme is None:
         return None
     return split_readme(hub.blobs.read(readme.sha256).decode(errors="replace"))[1]
 
 
+def _labels(found: Facts, files: Mapping[str, File], body: str) -> list[Tag]:
+    formats = ["safetensors"] if any(path.endswith(".safetensors") for path in files) else []
+    libraries = [*([found.library] if found.library else []), *formats]
+    return tags(found.metadata, task=found.pipeline, libraries=libraries, body=body)
+
+
 def family(hub: Hub, connection: sqlite3.Connection, model: Subject) -> Family:
     """The model's parents by its card, and its children by theirs."""
     here = {each.repository.id: each for each in models(hub, connection, see_private=False)}
-    relation = model.facts.metadata.get("base_model_relation")
-    parents = [str(name) for name in as_list(model.facts.metadata.get("base_model"))]
     return Family(
         parents=[
-            Parent(name, None if relation is None else str(relation), name in here)
-            for name in parents
+            Named(parent.id, f"/{parent.id}")
+            if parent.id in here
+            else Named(parent.id, parent.href, "on the public Hub")
+            for parent in lineage.parents(model.facts.metadata)
         ],
+        relation=lineage.relation(model.facts.metadata),
         children=sorted(
-            name
-            for name, each in here.items()
-            if model.repository.id in as_list(each.facts.metadata.get("base_model"))
+            (
+                Named(name, f"/{name}")
+                for name, each in here.items()
+                if model.repository.id in as_list(each.facts.metadata.get("base_model"))
+            ),
+            key=lambda child: child.id,
         ),
     )
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from importlib import resources
 from typing import Any
 from urllib.parse import quote, unquote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from mbrelease.hub.rehearsal import browse, markdown
+from mbrelease.hub.rehearsal import browse
 from mbrelease.hub.rehearsal.call import Call, reads
 from mbrelease.hub.rehearsal.refusals import Refused
+from mbrelease.pages.addresses import Addresses
+from mbrelease.pages.markdown import render
+from mbrelease.pages.results import result_sets
+from mbrelease.pages.templates import environment, quoted, style_sheet
 
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' https: data:;"
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -41,8 +44,16 @@ def model(call: Call) -> Response:
         subject = browse.subject(call.hub, connection, call.repository(connection), call.revision)
         family = browse.family(call.hub, connection, subject)
     text = browse.card(call.hub, subject)
-    body = None if text is None else Markup(markdown.render(text, _file_address(subject)))  # noqa: S704
-    return _page("model", 200, tab="card", subject=subject, family=family, body=body)
+    body = None if text is None else Markup(render(text, _addresses(subject)))  # noqa: S704
+    return _page(
+        "model",
+        200,
+        tab="card",
+        subject=subject,
+        family=family,
+        body=body,
+        results=result_sets(subject.facts.metadata),
+    )
 
 
 def files(call: Call) -> Response:
@@ -88,8 +99,8 @@ def pull(call: Call) -> Response:
 
 def style(_call: Call) -> Response:
     """The style sheet of all pages."""
-    text = resources.files("mbrelease.hub.rehearsal").joinpath("pages/style.css").read_text()
-    return Response(text, media_type="text/css", headers={"Cache-Control": "no-cache"})
+    headers = {"Cache-Control": "no-cache"}
+    return Response(style_sheet(), media_type="text/css", headers=headers)
 
 
 def _shown(answer: Callable[[Call], Response]) -> Callable[[Call], Response]:
@@ -112,58 +123,21 @@ def _page(name: str, status: int, **values: Any) -> Response:
 
 @functools.cache
 def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("mbrelease.hub.rehearsal", "pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters: Mapping[str, Callable[..., str]] = {
-        "size": size_text,
-        "count": count_text,
-        "quoted": _quoted,
-        "path": quote,
-        "day": _day,
-    }
-    environment.filters.update(filters)
-    return environment
-
-
-def size_text(size_bytes: int) -> str:
-    """``598 MB``: powers of ten, as the Hub shows sizes."""
-    value = float(size_bytes)
-    for unit in ("Bytes", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} TB"
-
-
-def count_text(number: int) -> str:
-    """``149M``: how many parameters a model has."""
-    value = float(number)
-    for unit in ("", "K", "M"):
-        if value < 1000:
-            return f"{value:.3g}{unit}"
-        value /= 1000
-    return f"{value:.3g}B"
-
-
-def _quoted(revision: str) -> str:
-    return quote(revision, safe="")
+    made = environment(PackageLoader("mbrelease.hub.rehearsal", "pages"))
+    made.filters["day"] = _day
+    return made
 
 
 def _day(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _file_address(subject: browse.Subject) -> markdown.Address:
+def _addresses(subject: browse.Subject) -> Addresses:
     def address(path: str) -> str:
-        inside = posixpath.normpath(unquote(path)).removeprefix("../")
-        return f"/{subject.repository.id}/resolve/{_quoted(subject.revision)}/{quote(inside)}"
+        inside = posixpath.normpath("/" + unquote(path)).lstrip("/")
+        return f"/{subject.repository.id}/resolve/{quoted(subject.revision)}/{quote(inside)}"
 
-    return address
+    return Addresses(link=address, picture=address, hub="")
 
 
 _MODEL = "/{namespace}/{name}"
