@@ -130,7 +130,7 @@ def tree_text(registry: Registry, variant: str) -> str:
 
     A variant with several parents stands below each of them. Empty for one that stands alone.
     """
-    shown = family(registry, variant)
+    shown = family_members(registry, variant)
     if shown == {variant}:
         return ""
     part = registry.model_copy(
@@ -188,7 +188,7 @@ def _climb(registry: Registry, variant: str) -> Iterator[tuple[str, tuple[Relati
                 waiting.append((parent.variant, path))
 
 
-def family(registry: Registry, variant: str) -> set[str]:
+def family_members(registry: Registry, variant: str) -> set[str]:
     """The variant, its other versions, the ancestors of both, and the variant's children."""
     versions, found = {variant}, {variant}
     while found:
