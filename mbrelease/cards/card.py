@@ -2,35 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mbrelease.cards.context import CardContext, folder_context, variant_context
-from mbrelease.cards.render import render
+from mbrelease.cards.lock import Lock, PictureLock, lock_path, text_sha256, write_lock
+from mbrelease.cards.regions import Page, fresh_page, generated_keys, merged, read_page
+from mbrelease.cards.render import render, template_folders
+from mbrelease.cards.told import Span, extract
+from mbrelease.cards.trace import NUMBER, Number, numbers_in
+from mbrelease.errors import UserError
+from mbrelease.files import read_text, write_text
 from mbrelease.registry.project import Project
 
 OWN_TEMPLATES = "templates"
 """A folder of this name beside the registry overrides templates one by one."""
 
+GENERATED_KEYS = (
+    "language", "license", "license_name", "license_link", "library_name", "pipeline_tag",
+    "base_model", "base_model_relation", "new_version", "datasets", "tags", "co2_eq_emissions",
+    "model-index",
+)  # fmt: skip
+"""Of the front matter; other keys there are the author's."""
 
-def render_card(project: Project, variant: str) -> str:
-    """The whole README.md of ``variant``; the same inputs give the same bytes.
+
+@dataclass(frozen=True)
+class Card:
+    """What is generated of a card."""
+
+    variant: str
+    version: str
+    """Of the mbrelease that wrote it."""
+    front_matter: str
+    page: Page
+    """Of nothing but generated regions."""
+    numbers: tuple[Number, ...]
+
+    @property
+    def text(self) -> str:
+        """The card as it is where nobody has written to it."""
+        return self.page.text
+
+    @property
+    def unfounded(self) -> tuple[Number, ...]:
+        """Numbers that neither a record nor the text of a template has: a template's own sums."""
+        return tuple(n for n in self.numbers if n.origin is None and n.template is None)
+
+
+def make_card(project: Project, variant: str) -> Card:
+    """The card of ``variant``; the same inputs give the same card.
 
     Args:
         project: the registry, with decisions and evidence beside it.
         variant: a variant's name or an alias.
-
-    Returns:
-        YAML front matter and Markdown, ending in one newline.
 
     Raises:
         UserError: no such variant, a decision is missing, a file is malformed, or a template
             is at fault (``file:line``).
         CheckFailed: the decision chose no candidate.
     """
-    return _card(variant_context(project, variant), project.root / OWN_TEMPLATES)
+    name = project.resolve_name(variant)
+    return _card(name, variant_context(project, name), project.root / OWN_TEMPLATES)
 
 
-def render_folder_card(folder: Path, repo_id: str | None = None) -> str:
+def render_card(project: Project, variant: str) -> str:
+    """The whole README.md of ``variant``: YAML front matter and Markdown, ending in one newline.
+
+    Raises:
+        UserError: as ``make_card``.
+        CheckFailed: the decision chose no candidate.
+    """
+    return make_card(project, variant).text
+
+
+def make_folder_card(folder: Path, repo_id: str | None = None) -> Card:
     """A minimal card for a checkpoint that no registry speaks of, from its own files.
 
     Args:
@@ -40,8 +86,95 @@ def render_folder_card(folder: Path, repo_id: str | None = None) -> str:
     Raises:
         UserError: ``folder`` is no checkpoint, or one of its files is malformed.
     """
-    return _card(folder_context(folder, repo_id), None)
+    return _card(str(folder), folder_context(folder, repo_id), None)
 
 
-def _card(context: CardContext, own_templates: Path | None) -> str:
-    return context.metadata + "\n" + render(context, own_templates)
+def render_folder_card(folder: Path, repo_id: str | None = None) -> str:
+    """The text of ``make_folder_card``."""
+    return make_folder_card(folder, repo_id).text
+
+
+def write_card(card: Card, readme: Path) -> bool:
+    """Write ``card`` and its lock, and leave what the author wrote in ``readme`` as it is.
+
+    Returns:
+        Whether anything changed.
+
+    Raises:
+        UserError: ``readme`` holds a card that mbrelease did not write, or its marks are broken.
+    """
+    page = card.page
+    if readme.exists():
+        old = read_page(read_text(readme), str(readme))
+        if not old.regions:
+            raise UserError(
+                f"{readme} was written by another hand: it has no generated regions",
+                mend="move it away, write the card, and bring back what should stand around them",
+            )
+        page = merged(old, card.front_matter, card.page.regions, GENERATED_KEYS)
+    changed = not readme.exists() or read_text(readme) != page.text
+    if changed:
+        write_text(readme, page.text)
+    return write_lock(lock_path(readme), _lock(card)) or changed
+
+
+def _lock(card: Card) -> Lock:
+    pictures: dict[str, PictureLock] = {}
+    return Lock(
+        variant=card.variant,
+        mbrelease_version=card.version,
+        front_matter_sha256=text_sha256(generated_keys(card.front_matter, GENERATED_KEYS)),
+        regions={name: text_sha256(text) for name, text in card.page.regions.items()},
+        pictures=pictures,
+        numbers=card.numbers,
+    )
+
+
+def _card(variant: str, context: CardContext, own_templates: Path | None) -> Card:
+    folders = template_folders(own_templates)
+    text, spans = extract(_framed(render(context, folders)))
+    regions = read_page(text, "the card").regions
+    return Card(
+        variant=variant,
+        version=str(context.source.tool_version),
+        front_matter=context.metadata,
+        page=fresh_page(context.metadata, regions),
+        numbers=tuple(_numbers(text, spans, regions, _typed_in(folders))),
+    )
+
+
+def _framed(body: str) -> str:
+    """``body`` as one region, where a project's own frame makes none."""
+    if "<!-- mbrelease:" in body:
+        return body
+    return f"<!-- mbrelease:card -->\n\n{body}\n<!-- /mbrelease:card -->\n"
+
+
+def _numbers(
+    text: str,
+    spans: tuple[Span, ...],
+    regions: dict[str, str],
+    template_of: Callable[[str], str | None],
+) -> list[Number]:
+    found: list[Number] = []
+    position = 0
+    for name, region in regions.items():
+        start = text.index(region, text.index(f"<!-- mbrelease:{name} -->", position))
+        position = start + len(region)
+        own = tuple(
+            Span(span.start - start, span.end - start, span.origin)
+            for span in spans
+            if start <= span.start < position
+        )
+        found += numbers_in(name, region, own, template_of)
+    return found
+
+
+def _typed_in(folders: list[Path]) -> Callable[[str], str | None]:
+    """By a number, the template in which it is typed."""
+    known: dict[str, str] = {}
+    for folder in reversed(folders):
+        for path in sorted(folder.rglob("*.j2")):
+            name = path.relative_to(folder).as_posix()
+            known |= dict.fromkeys(NUMBER.findall(read_text(path)), name)
+    return lambda number: known.get(number)

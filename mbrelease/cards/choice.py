@@ -10,16 +10,18 @@ from markupsafe import Markup
 from mbrelease.cards.numbers import (
     change_interval_text,
     change_text,
+    count_text,
     frequency_text,
     join_words,
     metric_heading,
     metric_text,
-    plural,
+    noun_text,
     real_text,
     share_text,
 )
 from mbrelease.cards.rules import rules
 from mbrelease.cards.tables import Table, bold, table
+from mbrelease.cards.told import Place, Told, derived, joined, listed, phrase
 from mbrelease.evaluation.metric_names import decimals, lower_is_better
 from mbrelease.selection.decision import Candidate, Comparison, Decision
 from mbrelease.selection.reasons import p_text
@@ -38,47 +40,47 @@ class Choice:
     """``task/metric``."""
     by_points: bool
     """Whether only reported values were compared."""
-    checkpoints: int
-    averages: int
+    field: Markup
+    """What stood for election: ``12 checkpoints and 3 averages``."""
     candidates: Table
     against_reference: Table
     """The chosen candidate on the primary metric and on each guardrail."""
-    bounds: str | None
+    bounds: Markup | None
     """What the bounds in that table are; ``None`` where there are none."""
-    rules: tuple[str, ...]
+    rules: tuple[Markup, ...]
     """The policy in sentences."""
-    reasons: tuple[str, ...]
-    findings: tuple[str, ...]
+    reasons: tuple[Told, ...]
+    findings: tuple[Told, ...]
     """What the curves of the run show."""
-    warnings: tuple[str, ...]
+    warnings: tuple[Told, ...]
     policy_name: str
     policy_sha256: str
-    n_examples: int | None
+    n_examples: Told | None
     """Examples behind the primary metric."""
     equals: tuple[str, ...]
     """Other candidates that cannot be told from the best either."""
     tie_break: str
     """What the policy decides by among those, such as ``earliest``."""
     p_selected: float | None
+    p_selected_told: Told | None
     """How often the rule chooses the same when the examples are drawn again."""
-    optimism: str | None
+    optimism: Told | None
     """By how much the primary metric is flattered, where that shows in its digits."""
     coarse: tuple[str, ...]
     """Guardrails on too few examples for their margin."""
-
-    @property
-    def field(self) -> str:
-        """What stood for election: ``12 checkpoints and 3 averages``."""
-        parts = [plural(self.checkpoints, "checkpoint")] if self.checkpoints else []
-        parts += [plural(self.averages, "average")] if self.averages else []
-        return " and ".join(parts)
+    place: Place
+    """The decision file."""
 
 
-def read_choice(decision: Decision) -> Choice:
-    """The decision in the words and tables of a card. ``decision`` has a chosen candidate."""
+def read_choice(decision: Decision, place: Place) -> Choice:
+    """The decision, which stands in the file ``place``, in the words and tables of a card.
+
+    ``decision`` has a chosen candidate.
+    """
     chosen = decision.chosen_candidate
     assert chosen is not None
     primary = decision.policy.primary
+    at = _candidate_place(decision, chosen, place)
     return Choice(
         chosen=chosen.name,
         kind=chosen.kind,
@@ -86,35 +88,73 @@ def read_choice(decision: Decision) -> Choice:
         reference=decision.policy.reference,
         primary=primary,
         by_points=decision.basis == "points",
-        checkpoints=_count(decision, "checkpoint"),
-        averages=_count(decision, "average"),
-        candidates=_candidates_table(decision),
-        against_reference=_against_reference(decision, chosen),
-        bounds=_bounds(decision, chosen),
-        rules=rules(decision),
-        reasons=tuple(decision.reasons),
-        findings=tuple(finding.sentence for finding in decision.findings),
-        warnings=tuple(decision.warnings),
+        field=_field(decision, place),
+        candidates=_candidates_table(decision, place),
+        against_reference=_against_reference(decision, chosen, place),
+        bounds=_bounds(decision, chosen, place),
+        rules=rules(decision, place),
+        reasons=_sentences(decision.reasons, place.at("reasons")),
+        findings=tuple(
+            place.at("findings", i, "sentence").tell(finding.sentence)
+            for i, finding in enumerate(decision.findings)
+        ),
+        warnings=_sentences(decision.warnings, place.at("warnings")),
         policy_name=decision.policy_name,
         policy_sha256=decision.policy_sha256,
-        n_examples=chosen.measurement(primary).n_examples,
+        n_examples=_n_examples(chosen, primary, at),
         equals=tuple(c.name for c in decision.candidates if c.tied and c is not chosen),
         tie_break=decision.policy.tie_break,
         p_selected=chosen.p_selected,
-        optimism=_optimism(decision),
+        p_selected_told=_frequency(chosen.p_selected, at.at("p_selected")),
+        optimism=_optimism(decision, place),
         coarse=_coarse(decision),
+        place=place,
     )
 
 
-def _count(decision: Decision, kind: str) -> int:
-    return sum(candidate.kind == kind for candidate in decision.candidates)
+def _sentences(sentences: Sequence[str], place: Place) -> tuple[Told, ...]:
+    return tuple(place.at(i).tell(sentence) for i, sentence in enumerate(sentences))
 
 
-def _optimism(decision: Decision) -> str | None:
+def _candidate_place(decision: Decision, candidate: Candidate, place: Place) -> Place:
+    if candidate is decision.reference:
+        return place.at("reference")
+    index = next(i for i, one in enumerate(decision.candidates) if one is candidate)
+    return place.at("candidates", index)
+
+
+def _n_examples(chosen: Candidate, primary: str, at: Place) -> Told | None:
+    number = chosen.measurement(primary).n_examples
+    if number is None:
+        return None
+    where = at.at("measurements", _index(chosen, primary), "n_examples")
+    return where.tell(count_text(number), number)
+
+
+def _index(candidate: Candidate, metric: str) -> int:
+    return next(i for i, one in enumerate(candidate.measurements) if one.metric == metric)
+
+
+def _frequency(share: float | None, at: Place) -> Told | None:
+    return None if share is None else at.tell(frequency_text(share), share)
+
+
+def _field(decision: Decision, place: Place) -> Markup:
+    parts = []
+    for kind in ("checkpoint", "average"):
+        number = sum(candidate.kind == kind for candidate in decision.candidates)
+        if number:
+            field = place.at("candidates").field()
+            told = derived(count_text(number), f"count of {kind}s", [field], number)
+            parts.append(phrase(f"{{}} {noun_text(number, kind)}", told))
+    return listed(parts)
+
+
+def _optimism(decision: Decision, place: Place) -> Told | None:
     primary, found = decision.policy.primary, decision.optimism
     if found is None or round(found, decimals(primary)) <= 0:
         return None
-    return metric_text(primary, found)
+    return place.at("optimism").tell(metric_text(primary, found), found)
 
 
 def _coarse(decision: Decision) -> tuple[str, ...]:
@@ -128,27 +168,30 @@ def _coarse(decision: Decision) -> tuple[str, ...]:
     return tuple(metric for metric, above in smallest.items() if all(above))
 
 
-def _candidates_table(decision: Decision) -> Table:
+def _candidates_table(decision: Decision, place: Place) -> Table:
     metrics = decision.metrics
     header = ["Candidate", *(f">{metric_heading(metric)}" for metric in metrics), "Standing", ">P"]
     reference = f"{decision.policy.reference} (reference)"
-    rows = [_cells(decision.reference, metrics, reference, None, decision.p_keep_reference)]
-    for candidate in decision.candidates:
+    kept = _frequency(decision.p_keep_reference, place.at("p_keep_reference"))
+    first = _values(decision.reference, metrics, place.at("reference"))
+    rows: list[list[str | None]] = [[reference, *first, None, kept]]
+    for i, candidate in enumerate(decision.candidates):
+        at = place.at("candidates", i)
         name = bold(candidate.name) if candidate.name == decision.chosen else candidate.name
         standing = _standing(decision, candidate)
-        rows.append(_cells(candidate, metrics, name, standing, candidate.p_selected))
+        share = _frequency(candidate.p_selected, at.at("p_selected"))
+        rows.append([name, *_values(candidate, metrics, at), standing, share])
     return table(header, rows)
 
 
-def _cells(
-    candidate: Candidate,
-    metrics: Sequence[str],
-    name: str,
-    standing: str | None,
-    share: float | None,
-) -> list[str | None]:
-    values = [metric_text(metric, candidate.value(metric)) for metric in metrics]
-    return [name, *values, standing, None if share is None else frequency_text(share)]
+def _values(candidate: Candidate, metrics: Sequence[str], at: Place) -> list[Told]:
+    return [_value(candidate, metric, at) for metric in metrics]
+
+
+def _value(candidate: Candidate, metric: str, at: Place) -> Told:
+    value = candidate.value(metric)
+    where = at.at("measurements", _index(candidate, metric), "value")
+    return where.tell(metric_text(metric, value), value)
 
 
 def _standing(decision: Decision, candidate: Candidate) -> str:
@@ -170,90 +213,105 @@ def _obstacle(decision: Decision, candidate: Candidate) -> str:
         metrics = [result.metric for result in candidate.guardrails if result.state == state]
         if metrics:
             return f"{words} {join_words(metrics)}"
-    return f"passes alone, not as one of {len(decision.candidates)}"
+    many = len(decision.candidates)
+    told = derived(count_text(many), "count of candidates", [])
+    return phrase("passes alone, not as one of {}", told)
 
 
-def _against_reference(decision: Decision, chosen: Candidate) -> Table:
+def _against_reference(decision: Decision, chosen: Candidate, place: Place) -> Table:
     header = ["Metric", ">Reference", ">Chosen", ">Change", ">At worst", ">Required", "Result"]
-    rows = []
+    rows: list[list[str | None]] = []
+    at = _candidate_place(decision, chosen, place)
     if chosen.primary is not None:
         primary = decision.policy.primary
         p = chosen.p_superiority
+        better = at.at("p_superiority").tell(p_text(p), p) if p is not None else None
         rows.append(
             [
-                *_both_values(decision, chosen, primary),
-                _change(chosen.primary),
-                _bound(primary, chosen.superiority),
-                _required(primary, 0.0),
-                "better" if p is None else f"better (p {p_text(p)})",
+                *_both_values(decision, chosen, primary, place),
+                _change(chosen.primary, at.at("primary")),
+                _bound(primary, chosen.superiority, at.at("superiority")),
+                _required(primary, 0.0, place.at("policy", "primary")),
+                "better" if better is None else phrase("better (p {})", better),
             ]
         )
-    for result in chosen.guardrails:
+    for i, result in enumerate(chosen.guardrails):
+        where = at.at("guardrails", i)
         rows.append(
             [
-                *_both_values(decision, chosen, result.metric),
-                _change(result),
-                _bound(result.metric, result.lower),
-                _required(result.metric, -result.margin),
+                *_both_values(decision, chosen, result.metric, place),
+                _change(result, where),
+                _bound(result.metric, result.lower, where.at("lower")),
+                _required(result.metric, -result.margin, where.at("margin")),
                 result.state,
             ]
         )
     return table(header, rows)
 
 
-def _both_values(decision: Decision, chosen: Candidate, metric: str) -> list[str]:
+def _both_values(decision: Decision, chosen: Candidate, metric: str, place: Place) -> list[str]:
     both = (decision.reference, chosen)
-    return [metric_heading(metric), *(metric_text(metric, one.value(metric)) for one in both)]
+    values = [_value(one, metric, _candidate_place(decision, one, place)) for one in both]
+    return [metric_heading(metric), *values]
 
 
 # The decision counts improvements; the page shows changes of the number itself.
 
 
-def _change(compared: Comparison) -> str:
+def _change(compared: Comparison, at: Place) -> str:
     metric = compared.metric
-    text = change_text(metric, _of_number(metric, compared.change))
+    change = _of_number(metric, compared.change)
+    told = at.at("change").tell(change_text(metric, change), compared.change)
     if compared.ci95 is None:
-        return text
+        return told
     low, high = sorted(_of_number(metric, bound) for bound in compared.ci95)
-    return Markup(f"{text} {change_interval_text(metric, (low, high))}")  # noqa: S704  (digits only)
+    interval = at.at("ci95").tell(change_interval_text(metric, (low, high)))
+    return phrase("{} {}", told, interval)
 
 
-def _bound(metric: str, lower: float | None) -> str | None:
-    return None if lower is None else change_text(metric, _of_number(metric, lower))
+def _bound(metric: str, lower: float | None, at: Place) -> str | None:
+    if lower is None:
+        return None
+    return at.tell(change_text(metric, _of_number(metric, lower)), lower)
 
 
-def _required(metric: str, lower: float) -> str:
+def _required(metric: str, lower: float, at: Place) -> str:
     limit = _of_number(metric, lower)
     side = "below" if lower_is_better(metric) else "above"
     if not limit:
-        return f"{side} 0"
+        return phrase(f"{side} {{}}", at.tell("0", 0))
     sign = "+" if limit > 0 else "−"
-    return f"{side} {sign}{real_text(abs(limit))}"
+    return phrase(f"{side} {{}}", at.tell(f"{sign}{real_text(abs(limit))}", lower))
 
 
 def _of_number(metric: str, improvement: float) -> float:
     return -improvement if lower_is_better(metric) else improvement
 
 
-def _bounds(decision: Decision, chosen: Candidate) -> str | None:
+def _bounds(decision: Decision, chosen: Candidate, place: Place) -> Markup | None:
     if decision.basis == "points":
         return None
     policy, many = decision.policy, len(decision.candidates)
-    level = share_text(1 - policy.alpha)
-    note = f"In brackets stand 95% intervals; “at worst” is a one-sided {level} bound."
+    alpha = place.at("policy", "alpha")
+    level = derived(share_text(1 - policy.alpha), "1 - alpha", [alpha.field(policy.alpha)])
+    candidates = derived(count_text(many), "count", [place.at("candidates").field()], many)
+    note = phrase("In brackets stand 95% intervals; “at worst” is a one-sided {} bound.", level)
     if many > 1:
-        note += f" Bound and p of {policy.primary} hold for all {many} candidates at once."
+        both = "Bound and p of {} hold for all {} candidates at once."
+        note += phrase(f" {both}", policy.primary, candidates)
     if chosen.p_guardrails is not None:
-        corrected = f", after Holm's correction for {many} candidates" if many > 1 else ""
-        note += f" The guardrails together have p {p_text(chosen.p_guardrails)}{corrected}."
+        p = chosen.p_guardrails
+        at = _candidate_place(decision, chosen, place).at("p_guardrails")
+        corrected: str = Markup("")
+        if many > 1:
+            corrected = phrase(", after Holm's correction for {} candidates", candidates)
+        note += phrase(" The guardrails together have p {}{}.", at.tell(p_text(p), p), corrected)
     return note
 
 
-def members_text(members: Sequence[tuple[str, str]]) -> str:
+def members_text(members: Sequence[tuple[str, str]]) -> Markup:
     """``checkpoint-900 and checkpoint-1200, 1/2 each``, or each with its own weight."""
-    weights = {weight for _, weight in members}
     names = [name for name, _ in members]
-    if len(weights) == 1 and names:
-        listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-        return f"{listed}, {weights.pop()} each"
-    return ", ".join(f"{weight} × {name}" for name, weight in members)
+    if names and len({weight for _, weight in members}) == 1:
+        return phrase("{}, {} each", listed(names), members[0][1])
+    return joined(phrase("{} × {}", weight, name) for name, weight in members)

@@ -6,6 +6,7 @@ Only plain values come in here: no paths, no open files, nothing with a method t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from markupsafe import Markup
 from mbrelease import __version__
 from mbrelease.cards.choice import Choice, members_text, read_choice
 from mbrelease.cards.languages import language_name
-from mbrelease.cards.limitations import limitations
+from mbrelease.cards.limitations import Facts, Limitation, limitations
 from mbrelease.cards.lineage import (
     UNKNOWN,
     Lineage,
@@ -26,23 +27,29 @@ from mbrelease.cards.lineage import (
 from mbrelease.cards.looks import Looks, read_looks
 from mbrelease.cards.metadata import front_matter
 from mbrelease.cards.numbers import count_text, metric_text
-from mbrelease.cards.scores import Column, Evaluation, read_evaluation
+from mbrelease.cards.score_tables import Family, families, speed_table
+from mbrelease.cards.scores import Column, Evaluation, Row, read_evaluation
 from mbrelease.cards.tables import Table, table
 from mbrelease.cards.task_notes import task_notes
+from mbrelease.cards.told import Place, Told, derived, phrase, place
 from mbrelease.cards.training import Training, read_training
 from mbrelease.cards.weights import (
     Average,
     Sizes,
     Weights,
     find_weights,
+    log_of,
     read_average,
     read_decision_of,
+    size_place,
     sizes,
 )
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import UserError
+from mbrelease.registry.entry import REPO_ID
 from mbrelease.registry.project import Project
-from mbrelease.registry.schema import REPO_ID, CardText, Variant
+from mbrelease.registry.schema import CardText, Corpus, Variant
+from mbrelease.registry.tasks import ClassificationTask, PairTask, RetrievalTask
 
 _SHOWN_KEY_DIGITS = 16
 _USUAL_MAX_LENGTH = 512
@@ -53,7 +60,7 @@ class Model:
     """The model itself."""
 
     name: str
-    title: str
+    title: Told
     repo: str | None
     model_id: str
     """What ``from_pretrained`` takes: the repo id, or ``.`` for the folder of the card."""
@@ -65,8 +72,9 @@ class Model:
     facts: Table
     weights_sha256: str | None
     average: Average | None
-    members: str
+    members: Markup
     """The members of an average in words; empty where there is none."""
+    n_members: Told | None
 
 
 @dataclass(frozen=True)
@@ -74,32 +82,35 @@ class Usage:
     """How the examples embed text: as the evaluation does."""
 
     pooling: str
-    max_length: int
+    max_length: Told
+    """Tokens kept of each text."""
+    context: Told | None
+    """The longest input that the configuration accepts."""
 
 
 @dataclass(frozen=True)
 class Author:
     """The author's own words."""
 
-    summary: str | None
-    intended_use: tuple[str, ...]
-    citation: str | None
+    summary: Told | None
+    intended_use: tuple[Told, ...]
+    citation: Told | None
 
 
 @dataclass(frozen=True)
 class Stated:
     """A choice that the registry states, where no decision was recorded."""
 
-    step: int | None
+    step: Told | None
     recipe: str | None
-    note: str | None
+    note: Told | None
 
 
 @dataclass(frozen=True)
 class Source:
     """Where numbers of the card are written down."""
 
-    tool_version: str
+    tool_version: Told
     decision: str | None
     """The file, relative to the registry."""
     evidence: Table
@@ -120,11 +131,17 @@ class CardContext:
     looks: Looks
     stated: Stated | None
     evaluation: Evaluation | None
-    task_notes: tuple[str, ...]
+    families: tuple[Family, ...]
+    """The evaluation as tables, one a family of tasks."""
+    speed: Table
+    """What was measured of speed."""
+    headlines: tuple[Markup, ...]
+    """The findings of the evaluation, in words."""
+    task_notes: tuple[Markup, ...]
     """What each task measures, in a sentence."""
     reported: Table
     """What the Trainer logged, where nothing was measured."""
-    limitations: tuple[str, ...]
+    limitations: tuple[Limitation, ...]
     related: tuple[Markup, ...]
     source: Source
     metadata: str = field(repr=False)
@@ -147,27 +164,29 @@ def variant_context(project: Project, name: str) -> CardContext:
     if weights.sha256 is not None:
         own = Column("this model", weights.sha256, weights.checkpoint)
         evaluation = read_evaluation(project, variant, own, decision)
-    choice = read_choice(decision) if decision else None
-    context = _context(
-        variant,
-        entry,
+    file = place(project.root, project.decision(variant))
+    about = _About(
+        name=variant,
+        entry=entry,
+        root=project.root,
+        at=_registry(project).at("variants", variant),
         family=project.registry.family,
         lineage=read_lineage(project, variant),
         license_id=entry.license or project.registry.defaults.license,
         languages=_languages(project, entry),
         weights=weights,
-        choice=choice,
+        choice=read_choice(decision, file) if decision else None,
         looks=read_looks(project, variant, decision),
         evaluation=evaluation,
+        tasks=_task_places(project, entry),
     )
-    relative = project.decision(variant).relative_to(project.root).as_posix()
     return replace(
-        context,
+        _context(about),
         related=tuple(_related(project, related) for related in entry.card.related),
         source=Source(
-            __version__,
-            decision=relative if decision else None,
-            evidence=_evidence_table(project, evaluation),
+            _version(__version__),
+            decision=file.file if decision else None,
+            evidence=_evidence_table(evaluation),
             published=tuple(source_link(source) for source in entry.sources),
         ),
     )
@@ -180,13 +199,16 @@ def folder_context(folder: Path, repo_id: str | None = None) -> CardContext:
         UserError: the folder is no checkpoint, or ``repo_id`` is not a repo id.
     """
     checkpoint = open_checkpoint(folder)
-    state = checkpoint.trainer_state
-    weights = Weights(checkpoint.weights_sha256, checkpoint, read_average(folder), state)
+    log = log_of(checkpoint, folder)
+    average = read_average(folder, folder)
+    weights = Weights(checkpoint.weights_sha256, checkpoint, average, *(log or (None, None)))
     if repo_id is not None and not re.fullmatch(REPO_ID, repo_id):
         raise UserError(f"'{repo_id}' is not a repo id", mend="such as --to org/name")
-    context = _context(
-        repo_id.split("/")[-1] if repo_id else checkpoint.name,
-        Variant(repo=repo_id),
+    about = _About(
+        name=repo_id.split("/")[-1] if repo_id else checkpoint.name,
+        entry=Variant(repo=repo_id),
+        root=folder,
+        at=Place("registry.yaml"),
         family="ModernBERT",
         lineage=UNKNOWN,
         license_id=None,
@@ -195,100 +217,180 @@ def folder_context(folder: Path, repo_id: str | None = None) -> CardContext:
         choice=None,
         looks=Looks(),
         evaluation=None,
+        tasks={},
     )
-    loss = state.eval_loss if state else None
-    if state is None or loss is None:
+    context = _context(about)
+    if log is None:
         return context
-    row = ["eval_loss", count_text(state.global_step), metric_text("loss", loss)]
+    state, at = log
+    loss = state.eval_loss
+    if loss is None:
+        return context
+    row = [
+        "eval_loss",
+        at.at("global_step").tell(count_text(state.global_step), state.global_step),
+        derived(metric_text("loss", loss), "last eval_loss", [at.at("log_history").field()], loss),
+    ]
     return replace(context, reported=table(["Logged by the Trainer", ">Step", ">Value"], [row]))
 
 
-def _context(
-    name: str,
-    entry: Variant,
-    *,
-    family: str,
-    lineage: Lineage,
-    license_id: str | None,
-    languages: tuple[str, ...],
-    weights: Weights,
-    choice: Choice | None,
-    looks: Looks,
-    evaluation: Evaluation | None,
-) -> CardContext:
-    text = entry.card
+@dataclass(frozen=True)
+class _About:
+    """What a card is about, read and not yet put into words."""
+
+    name: str
+    entry: Variant
+    root: Path
+    """What records are named relative to."""
+    at: Place
+    """The variant's entry in the registry."""
+    family: str
+    lineage: Lineage
+    license_id: str | None
+    languages: tuple[str, ...]
+    weights: Weights
+    choice: Choice | None
+    looks: Looks
+    evaluation: Evaluation | None
+    tasks: Mapping[str, Place]
+    """Where the settings of each task stand."""
+
+    def size_place(self, name: str) -> Place:
+        return size_place(name, self.weights.checkpoint, self.root, self.at.at("architecture"))
+
+
+def _context(about: _About) -> CardContext:
+    entry, evaluation, weights = about.entry, about.evaluation, about.weights
     measured = sizes(weights.checkpoint, entry.architecture)
-    training = read_training(entry, weights.run_state)
+    training = read_training(entry, about.at, weights.run_state, weights.run_log)
+    title = about.at.at("card", "title").tell(entry.card.title or about.name)
     return CardContext(
-        model=_model(name, entry, family, license_id, languages, weights, measured),
-        lineage=lineage,
-        author=Author(text.summary, tuple(one.use for one in text.uses), text.citation),
-        usage=_usage(measured, training, evaluation),
+        model=_model(about, title, measured),
+        lineage=about.lineage,
+        author=_author(entry.card, about.at.at("card")),
+        usage=_usage(about, measured, training),
         training=training,
-        choice=choice,
-        looks=looks,
-        stated=_stated(entry) if choice is None else None,
+        choice=about.choice,
+        looks=about.looks,
+        stated=_stated(entry, about.at.at("chosen")) if about.choice is None else None,
         evaluation=evaluation,
-        task_notes=task_notes(evaluation) if evaluation else (),
+        families=families(evaluation) if evaluation else (),
+        speed=speed_table(evaluation) if evaluation else table([], []),
+        headlines=_headlines(evaluation) if evaluation else (),
+        task_notes=task_notes(evaluation, about.tasks) if evaluation else (),
         reported=table([], []),
         limitations=limitations(
-            text.limitations,
-            sizes=measured,
-            languages=languages,
-            training=training,
-            averaged=weights.average is not None
-            or (entry.chosen is not None and entry.chosen.recipe is not None),
-            choice=choice,
-            looks=looks,
-            evaluation=evaluation,
+            Facts(
+                text=entry.card,
+                variant=about.at,
+                sizes=measured,
+                context_place=about.size_place("context"),
+                languages=about.languages,
+                training=training,
+                data=entry.data,
+                corpus=entry.corpus or Corpus(),
+                averaged=_averaged(about),
+                choice=about.choice,
+                looks=about.looks,
+                evaluation=evaluation,
+            )
         ),
         related=(),
-        source=Source(__version__, None, table([], []), ()),
+        source=Source(_version(__version__), None, table([], []), ()),
         metadata=front_matter(
-            _title(name, text),
-            license_id=license_id,
-            languages=languages,
-            tags=text.tags,
+            str(title),
+            license_id=about.license_id,
+            languages=about.languages,
+            tags=entry.card.tags,
             data=entry.data,
-            lineage=lineage,
+            lineage=about.lineage,
             evaluation=evaluation,
         ),
     )
 
 
-def _model(
-    name: str,
-    entry: Variant,
-    family: str,
-    license_id: str | None,
-    languages: tuple[str, ...],
-    weights: Weights,
-    measured: Sizes,
-) -> Model:
-    members = weights.average.members if weights.average else ()
-    return Model(
-        name=name,
-        title=_title(name, entry.card),
-        repo=entry.repo,
-        model_id=entry.repo or ".",
-        family=family,
-        license=license_id,
-        languages=tuple(language_name(code) for code in languages),
-        sizes=measured,
-        facts=_sizes_table(measured),
-        weights_sha256=weights.sha256,
-        average=weights.average,
-        members=members_text([(member.name, member.weight) for member in members]),
+def _version(version: str) -> Told:
+    return Place("mbrelease").at("version").tell(version)
+
+
+def _registry(project: Project) -> Place:
+    return place(project.root, project.registry_path)
+
+
+def _task_places(project: Project, entry: Variant) -> dict[str, Place]:
+    if entry.suite is None:
+        return {}
+    suite = _registry(project).at("suites", entry.suite)
+    tasks = project.registry.suites[entry.suite]
+    return {task.name: suite.at(i) for i, task in enumerate(tasks)}
+
+
+def _averaged(about: _About) -> Place | None:
+    if about.weights.average is not None:
+        return about.weights.average.place
+    stated = about.entry.chosen
+    return about.at.at("chosen", "recipe") if stated and stated.recipe else None
+
+
+def _author(text: CardText, at: Place) -> Author:
+    uses = at.at("intended_use")
+    return Author(
+        summary=at.at("summary").optional(text.summary),
+        intended_use=tuple(
+            (uses.at(i) if isinstance(given, str) else uses.at(i, "use")).tell(use.use)
+            for i, (given, use) in enumerate(zip(text.intended_use, text.uses, strict=True))
+        ),
+        citation=at.at("citation").optional(text.citation),
     )
 
 
-def _stated(entry: Variant) -> Stated | None:
+def _model(about: _About, title: Told, measured: Sizes) -> Model:
+    entry, average = about.entry, about.weights.average
+    members = average.members if average else ()
+    n = len(members)
+    return Model(
+        name=about.name,
+        title=title,
+        repo=entry.repo,
+        model_id=entry.repo or ".",
+        family=about.family,
+        license=about.license_id,
+        languages=tuple(language_name(code) for code in about.languages),
+        sizes=measured,
+        facts=_sizes_table(about, measured),
+        weights_sha256=about.weights.sha256,
+        average=average,
+        members=members_text([(member.name, member.weight) for member in members]),
+        n_members=derived(count_text(n), "count", [average.place.field()], n) if average else None,
+    )
+
+
+def _headlines(evaluation: Evaluation) -> tuple[Markup, ...]:
+    return tuple(_headline(row, evaluation.baseline) for row in evaluation.headlines)
+
+
+def _headline(row: Row, baseline: str | None) -> Markup:
+    """``title-abstract: recall@1 **0.440** (base: 0.279), better by +0.161 [+0.14, +0.18]``."""
+    told = phrase("{}: {} **{}**", row.task.name, row.metric, row.own)
+    if row.baseline is not None and baseline is not None:
+        told += phrase(" ({}: {})", baseline, row.baseline)
+    if row.verdict is not None:
+        change, interval = row.change_told, row.change_interval_told
+        assert change is not None and interval is not None
+        told += phrase(f", {row.verdict}: {{}} {{}}", change, interval)
+    return told
+
+
+def _stated(entry: Variant, at: Place) -> Stated | None:
     chosen = entry.chosen
-    return Stated(chosen.checkpoint, chosen.recipe, chosen.note) if chosen else None
-
-
-def _title(name: str, text: CardText) -> str:
-    return text.title or name
+    if chosen is None:
+        return None
+    step = chosen.checkpoint
+    return Stated(
+        None if step is None else at.at("checkpoint").tell(count_text(step), step),
+        chosen.recipe,
+        at.at("note").optional(chosen.note),
+    )
 
 
 def _languages(project: Project, entry: Variant) -> tuple[str, ...]:
@@ -296,35 +398,48 @@ def _languages(project: Project, entry: Variant) -> tuple[str, ...]:
     return tuple(project.registry.defaults.languages if own is None else own)
 
 
-def _usage(measured: Sizes, training: Training, evaluation: Evaluation | None) -> Usage:
+def _usage(about: _About, measured: Sizes, training: Training) -> Usage:
     """Embed as the retrieval task did, and never more tokens than the model takes."""
-    rows = evaluation.rows if evaluation else ()
+    rows = about.evaluation.rows if about.evaluation else ()
     tasks = [row.task for row in rows]
-    embedded = [
-        *(
-            (t.pooling, t.max_length)
-            for t in tasks
-            if t.type == "retrieval" and t.scoring == "cosine" and not t.training
-        ),
-        *((t.pooling, t.max_length) for t in tasks if t.type == "pair" and not t.training),
-        *((t.pooling, t.max_length) for t in tasks if t.type == "classification"),
+    embedded: list[RetrievalTask | PairTask | ClassificationTask] = [
+        *(t for t in tasks if t.type == "retrieval" and t.scoring == "cosine" and not t.training),
+        *(t for t in tasks if t.type == "pair" and not t.training),
+        *(t for t in tasks if t.type == "classification"),
     ]
-    usual = "mean", training.longest_context or _USUAL_MAX_LENGTH
-    pooling, length = embedded[0] if embedded else usual
-    return Usage(pooling, min(length, measured.context or length))
+    context = measured.context
+    whole = about.size_place("context")
+    if embedded:
+        pooling, length = embedded[0].pooling, embedded[0].max_length
+        at = about.tasks[embedded[0].name].at("max_length")
+    else:
+        pooling, length = "mean", training.longest_context or _USUAL_MAX_LENGTH
+        at = training.longest_context_place
+    if context is not None and context < length:
+        length, at = context, whole
+    return Usage(
+        pooling,
+        at.tell(str(length), length),
+        None if context is None else whole.tell(str(context), context),
+    )
 
 
-def _sizes_table(measured: Sizes) -> Table:
-    lines = [
-        ("Parameters", measured.parameters),
-        ("Layers", measured.layers),
-        ("Hidden size", measured.hidden_size),
-        ("Attention heads", measured.attention_heads),
-        ("Intermediate size", measured.intermediate_size),
-        ("Vocabulary", measured.vocabulary),
-        ("Context in the configuration", measured.context),
-    ]
-    return table(["Size", ">Value"], [[label, count_text(n)] for label, n in lines if n])
+def _sizes_table(about: _About, measured: Sizes) -> Table:
+    labels = {
+        "parameters": "Parameters",
+        "layers": "Layers",
+        "hidden_size": "Hidden size",
+        "attention_heads": "Attention heads",
+        "intermediate_size": "Intermediate size",
+        "vocabulary": "Vocabulary",
+        "context": "Context in the configuration",
+    }
+    rows = []
+    for name, label in labels.items():
+        value = getattr(measured, name)
+        if value:
+            rows.append([label, about.size_place(name).tell(count_text(value), value)])
+    return table(["Size", ">Value"], rows)
 
 
 def _related(project: Project, name: str) -> Markup:
@@ -332,13 +447,13 @@ def _related(project: Project, name: str) -> Markup:
     return variant_link(project.registry, name) if name in variants else repo_link(name)
 
 
-def _evidence_table(project: Project, evaluation: Evaluation | None) -> Table:
-    rows = []
-    for label, record in evaluation.records if evaluation else ():
-        if record.file is None:
-            raise UserError(f"a record of {record.task_name} has no file")
-        file = record.file.relative_to(project.root).as_posix()
-        rows.append(
-            [label, record.task_name, record.split, file, record.provenance.key[:_SHOWN_KEY_DIGITS]]
-        )
-    return table(["Model", "Task", "Split", "File", "Record"], rows)
+def _evidence_table(evaluation: Evaluation | None) -> Table:
+    rows: dict[Place, list[str]] = {}
+    for row in evaluation.rows if evaluation else ():
+        for column, record, at in zip(
+            evaluation.columns if evaluation else (), row.records, row.places, strict=True
+        ):
+            if record is not None and at is not None and at not in rows:
+                key = at.at("provenance", "key").tell(record.provenance.key[:_SHOWN_KEY_DIGITS])
+                rows[at] = [column.label, record.task_name, record.split, at.file, key]
+    return table(["Model", "Task", "Split", "File", "Record"], list(rows.values()))

@@ -91,5 +91,13 @@ def python_string(text: str) -> Markup:
     return marked(json.dumps(one_line(text), ensure_ascii=False), text)
 
 
+def anchor(heading: str) -> str:
+    """The name the Hub gives a heading in addresses: ``How to use it`` → ``how-to-use-it``.
+
+    As github-slugger makes it: lower case, blanks become hyphens, punctuation goes.
+    """
+    return re.sub(r"[^\w\- ]", "", one_line(heading).lower()).replace(" ", "-")
+
+
 def _longest_run(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)

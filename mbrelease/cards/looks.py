@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mbrelease.cards.told import Told, place
 from mbrelease.registry.project import Project
 from mbrelease.selection.decision import Decision
 from mbrelease.selection.ledger import ledger_path, read_ledger
@@ -14,13 +15,12 @@ class Looks:
     """Looks at the test split, and why there was more than one."""
 
     count: int = 0
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Told, ...] = ()
     """For looking again, or for a policy that changed after a look; in the maintainer's words."""
-
-    @property
-    def times(self) -> str:
-        """``once``, ``twice``, ``3 times``."""
-        return {1: "once", 2: "twice"}.get(self.count, f"{self.count} times")
+    times: str = ""
+    """``once``, ``twice``, ``3 times``."""
+    file: str = ""
+    """The ledger."""
 
 
 def read_looks(project: Project, variant: str, decision: Decision | None) -> Looks:
@@ -29,6 +29,16 @@ def read_looks(project: Project, variant: str, decision: Decision | None) -> Loo
     Raises:
         UserError: the ledger was changed by another hand.
     """
-    ledger = read_ledger(ledger_path(project, variant))
+    path = ledger_path(project, variant)
+    ledger = read_ledger(path)
+    at = place(project.root, path)
     told = decision.reasons_for_second_looks if decision else []
-    return Looks(len(ledger.looks), tuple(dict.fromkeys([*told, *ledger.reasons])))
+    known = dict.fromkeys([*told, *ledger.reasons])
+    times = {0: "", 1: "once", 2: "twice"}
+    n = len(ledger.looks)
+    return Looks(
+        n,
+        tuple(at.at("reasons").tell(reason) for reason in known),
+        times[n] if n in times else at.at("looks").tell(f"{n} times", n),
+        at.file,
+    )

@@ -96,9 +96,9 @@ def join_words(words: list[str] | tuple[str, ...], conjunction: str = "and") -> 
     return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 checkpoint``, ``12 checkpoints``."""
-    return f"{count_text(count)} {noun}" + ("" if count == 1 else "s")
+def noun_text(count: int, noun: str) -> str:
+    """``checkpoint`` for one, ``checkpoints`` for more."""
+    return noun if count == 1 else f"{noun}s"
 
 
 def _unsigned_zero(value: float, places: int) -> float:

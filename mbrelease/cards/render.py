@@ -17,7 +17,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from mbrelease.cards import escape, numbers
+from mbrelease.cards import escape, numbers, told
 from mbrelease.cards.tables import Table
 from mbrelease.errors import UserError
 
@@ -31,19 +31,25 @@ def shipped_templates() -> Path:
     return inside_the_wheel if inside_the_wheel.is_dir() else _PACKAGE.parent / "templates"
 
 
-def render(context: Any, own_templates: Path | None) -> str:
+def template_folders(own_templates: Path | None) -> list[Path]:
+    """Where templates are looked for: a project's own folder first, if there is one."""
+    shipped = shipped_templates()
+    return [own_templates, shipped] if own_templates and own_templates.is_dir() else [shipped]
+
+
+def render(context: Any, folders: list[Path]) -> str:
     """The body of a card from ``context``, a frozen dataclass whose fields templates see.
 
     Args:
         context: what the templates may speak of.
-        own_templates: a project's folder, whose files go before the shipped ones.
+        folders: where templates are looked for, in this order.
+
+    Returns:
+        Markdown, with the origins of its numbers still in it (``told.extract``).
 
     Raises:
         UserError: a template does not compile, uses a name that is not there, or fails.
     """
-    folders = [shipped_templates()]
-    if own_templates is not None and own_templates.is_dir():
-        folders.insert(0, own_templates)
     environment = _environment(folders)
     names = {field.name: getattr(context, field.name) for field in dataclasses.fields(context)}
     return tidy(_fill(environment, names, folders))
@@ -86,7 +92,9 @@ def _environment(folders: list[Path]) -> ImmutableSandboxedEnvironment:
         python=escape.python_string,
         count=numbers.count_text,
         amount=numbers.amount_text,
-        words=lambda words: numbers.join_words([str(word) for word in words]),
+        words=told.listed,
+        join=told.joined,
+        anchor=escape.anchor,
     )
     return environment
 
@@ -98,7 +106,7 @@ def _printed(value: Any) -> Any:
         return value
     if value is None:
         raise jinja2.UndefinedError("this value is not known here; ask for it with {% if %} first")
-    return escape.markdown(str(value))
+    return escape.markdown(value if isinstance(value, str) else str(value))
 
 
 def _fill(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mbrelease.cards.numbers import count_text, join_words, real_text
+from markupsafe import Markup
+
+from mbrelease.cards.numbers import count_text, real_text
+from mbrelease.cards.told import Place, derived, listed, phrase
 from mbrelease.evaluation.metric_names import lower_is_better
 from mbrelease.registry.schema import Guardrail
 from mbrelease.selection.decision import Decision
@@ -17,47 +20,64 @@ _TIE_BREAKS = {
 }
 
 
-def rules(decision: Decision) -> tuple[str, ...]:
+def rules(decision: Decision, place: Place) -> tuple[Markup, ...]:
     """What a candidate had to show, and which of those that did was taken."""
     of_basis = _points if decision.basis == "points" else _examples
-    return tuple(of_basis(decision))
+    return tuple(of_basis(decision, place))
 
 
-def _examples(decision: Decision) -> Iterator[str]:
+def _examples(decision: Decision, place: Place) -> Iterator[Markup]:
     """Held to ``selection.rule``, which decides."""
     policy, many = decision.policy, len(decision.candidates)
-    alpha = f"α = {real_text(policy.alpha)}"
-    yield (
-        f"Every candidate is paired with {policy.reference} on the same examples of "
-        f"{decision.split}, which are drawn again {count_text(policy.resamples)} times (paired "
-        f"bootstrap{_drawn_too(decision)})."
+    at = place.at("policy")
+    alpha = phrase("α = {}", at.at("alpha").tell(real_text(policy.alpha), policy.alpha))
+    candidates = derived(count_text(many), "count", [place.at("candidates").field()], many)
+    yield phrase(
+        "Every candidate is paired with {} on the same examples of {}, which are drawn again {} "
+        f"times (paired bootstrap{_drawn_too(decision)}).",
+        policy.reference,
+        decision.split,
+        at.at("resamples").tell(count_text(policy.resamples), policy.resamples),
     )
     if policy.guardrails:
-        correction = f", Holm's correction for {many} candidates" if many > 1 else ""
-        yield (
-            f"Guardrails: it has to be shown that {_all_may(policy.guardrails, 'does not')} "
-            f"(non-inferiority, one-sided {alpha}{correction}). What is inconclusive does not pass."
+        correction: str = Markup("")
+        if many > 1:
+            correction = phrase(", Holm's correction for {} candidates", candidates)
+        yield phrase(
+            "Guardrails: it has to be shown that {} (non-inferiority, one-sided {}{}). What is "
+            "inconclusive does not pass.",
+            _all_may(policy.guardrails, "does not", at),
+            alpha,
+            correction,
         )
-    bound = f"that holds for all {many} candidates at once (max-T, " if many > 1 else "(one-sided "
-    yield f"It has to be better on {policy.primary}, by a lower bound {bound}{alpha})."
+    bound: str = Markup("(one-sided ")
     if many > 1:
-        yield (
-            f"Of those that are, the best on {policy.primary} and all that cannot be told from it "
-            f"(max-T) count as equals: {_TIE_BREAKS[policy.tie_break]}. Where none is left, "
-            f"{policy.reference} is kept."
+        bound = phrase("that holds for all {} candidates at once (max-T, ", candidates)
+    yield phrase("It has to be better on {}, by a lower bound {}{}).", policy.primary, bound, alpha)
+    if many > 1:
+        yield phrase(
+            "Of those that are, the best on {} and all that cannot be told from it (max-T) count "
+            f"as equals: {_TIE_BREAKS[policy.tie_break]}. Where none is left, {{}} is kept.",
+            policy.primary,
+            policy.reference,
         )
 
 
-def _points(decision: Decision) -> Iterator[str]:
+def _points(decision: Decision, place: Place) -> Iterator[Markup]:
     policy = decision.policy
-    yield "Only reported values were compared, as they stand: without intervals and without tests."
+    yield phrase(
+        "Only reported values were compared, as they stand: without intervals and without tests."
+    )
     if policy.guardrails:
-        yield (f"Guardrails: against {policy.reference}, {_all_may(policy.guardrails, 'may not')}.")
+        may = _all_may(policy.guardrails, "may not", place.at("policy"))
+        yield phrase("Guardrails: against {}, {}.", policy.reference, may)
     extreme = "lowest" if lower_is_better(policy.primary) else "highest"
     held = "pass and are" if policy.guardrails else "are"
-    yield (
-        f"Of those that {held} better than {policy.reference} on {policy.primary}, the "
-        f"{extreme} is chosen; where several are equal, {_equal_points(policy.tie_break)}."
+    yield phrase(
+        f"Of those that {held} better than {{}} on {{}}, the {extreme} is chosen; where several "
+        f"are equal, {_equal_points(policy.tie_break)}.",
+        policy.reference,
+        policy.primary,
     )
 
 
@@ -74,10 +94,13 @@ def _drawn_too(decision: Decision) -> str:
     return "".join(f"; {what}" for what in drawn)
 
 
-def _all_may(guardrails: list[Guardrail], verb: str) -> str:
+def _all_may(guardrails: list[Guardrail], verb: str, policy: Place) -> Markup:
     clauses = []
-    for guardrail in guardrails:
+    for i, guardrail in enumerate(guardrails):
         change = "rise" if lower_is_better(guardrail.metric) else "fall"
-        by = f" by more than {real_text(guardrail.margin)}" if guardrail.margin else ""
-        clauses.append(f"{guardrail.metric} {verb} {change}{by}")
-    return join_words(clauses)
+        by: str = Markup("")
+        if guardrail.margin:
+            at = policy.at("guardrails", i, "margin")
+            by = phrase(" by more than {}", at.tell(real_text(guardrail.margin), guardrail.margin))
+        clauses.append(phrase(f"{{}} {verb} {change}{{}}", guardrail.metric, by))
+    return listed(clauses)

@@ -1,24 +1,14 @@
-"""The evaluation table: evidence of this model beside evidence of those it is held against.
-
-Every value is read from a record; differences and bold are computed here, from unrounded values.
-"""
+"""Evidence of this model beside evidence of those it is held against."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
-from mbrelease.cards.numbers import (
-    change_text,
-    count_text,
-    interval_text,
-    metric_heading,
-    metric_text,
-)
+from mbrelease.cards.numbers import change_interval_text, change_text, metric_text
+from mbrelease.cards.paired import paired_interval
 from mbrelease.cards.records import like, most_telling
-from mbrelease.cards.tables import Table, bold, table
+from mbrelease.cards.told import Origin, Place, Told, derived, place
 from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.errors import UserError
 from mbrelease.evaluation.candidates import NoWeights, released_checkpoint
@@ -58,6 +48,10 @@ class Row:
     metric: str
     """As people write it, such as ``recall@1``."""
     records: tuple[EvidenceRecord | None, ...]
+    places: tuple[Place | None, ...]
+    """Where each record stands."""
+    change_interval: tuple[float, float] | None = None
+    """Of this model minus the first column, paired, 95%; ``None`` where it is not known."""
 
     @property
     def key(self) -> str:
@@ -72,9 +66,35 @@ class Row:
         return record
 
     @property
+    def place(self) -> Place:
+        """Where the record of this model stands."""
+        place = self.places[-1]
+        assert place is not None
+        return place
+
+    @property
     def values(self) -> tuple[float | None, ...]:
         """The value of each column, unrounded."""
         return tuple(r.metrics.get(self.key) if r else None for r in self.records)
+
+    def told(self, column: int) -> Told | None:
+        """The value of a column as it is written."""
+        value, place = self.values[column], self.places[column]
+        if value is None or place is None:
+            return None
+        return place.at(self.key).tell(metric_text(self.metric, value), value)
+
+    @property
+    def own(self) -> Told:
+        """The value of this model as it is written."""
+        own = self.told(-1)
+        assert own is not None
+        return own
+
+    @property
+    def baseline(self) -> Told | None:
+        """The value of the first column, where it is another model that was measured."""
+        return self.told(0) if len(self.records) > 1 else None
 
     @property
     def change(self) -> float | None:
@@ -85,15 +105,35 @@ class Row:
         return own - first
 
     @property
-    def own_text(self) -> str:
-        """The value of this model, as the table writes it."""
-        return metric_text(self.metric, self.record.metrics[self.key])
+    def verdict(self) -> str | None:
+        """``better``, ``worse`` or ``no clear difference``; ``None`` where nobody can say."""
+        if self.change_interval is None:
+            return None
+        low, high = self.change_interval
+        if low <= 0 <= high:
+            return "no clear difference"
+        return "better" if (high < 0) == lower_is_better(self.metric) else "worse"
 
     @property
-    def baseline_text(self) -> str | None:
-        """The value of the first column, where it is another model that was measured."""
-        value = self.values[0] if len(self.records) > 1 else None
-        return None if value is None else metric_text(self.metric, value)
+    def change_told(self) -> Told | None:
+        """The change as it is written."""
+        if self.change is None:
+            return None
+        return derived(change_text(self.metric, self.change), "difference", self._both, self.change)
+
+    @property
+    def change_interval_told(self) -> Told | None:
+        """The interval of the change as it is written."""
+        if self.change_interval is None:
+            return None
+        text = change_interval_text(self.metric, self.change_interval)
+        return derived(text, "95% interval of the difference, paired bootstrap", self._both)
+
+    @property
+    def _both(self) -> tuple[Origin, Origin]:
+        first, own = self.told(0), self.own
+        assert first is not None
+        return own.origin, first.origin
 
 
 @dataclass(frozen=True)
@@ -133,16 +173,18 @@ class Evaluation:
         return tuple(dict.fromkeys(f"{p.attn} attention, {p.dtype}, {p.device}" for p in seen))
 
     @property
-    def software(self) -> tuple[str, ...]:
+    def software(self) -> tuple[Told, ...]:
         """The packages that measured, with their versions."""
-        seen = [row.record.provenance.software.items() for row in self.rows]
-        return tuple(
-            dict.fromkeys(f"{name} {version}" for items in seen for name, version in items)
-        )
+        seen = {
+            f"{name} {version}": row.place.at("provenance", "software", name)
+            for row in self.rows
+            for name, version in row.record.provenance.software.items()
+        }
+        return tuple(place.tell(text) for text, place in seen.items())
 
     @property
     def records(self) -> tuple[tuple[str, EvidenceRecord], ...]:
-        """Every record behind the table, with the label of its model."""
+        """Every record behind the tables, with the label of its model."""
         found: dict[tuple[str, str, str], tuple[str, EvidenceRecord]] = {}
         for row in self.rows:
             for column, record in zip(self.columns, row.records, strict=True):
@@ -150,14 +192,6 @@ class Evaluation:
                     key = (column.label, record.task_name, record.split)
                     found[key] = (column.label, record)
         return tuple(found.values())
-
-    @property
-    def table(self) -> Table:
-        """The rows as a Markdown table."""
-        several = len(self.splits) > 1
-        header = ["Task", "Metric", *(f">{column.label}" for column in self.columns)]
-        header += [f">Δ to {self.baseline}", ">n", "Split"]
-        return table(header, [_cells(row, show_split=several) for row in self.rows])
 
 
 def read_evaluation(
@@ -182,12 +216,24 @@ def read_evaluation(
     kept = [i for i in range(len(columns)) if any(row.records[i] is not None for row in rows)]
     return Evaluation(
         columns=tuple(columns[i] for i in kept),
-        rows=tuple(
-            Row(row.task, row.split, row.metric, tuple(row.records[i] for i in kept))
-            for row in rows
-        ),
+        rows=tuple(_row(project, row, [row.records[i] for i in kept]) for row in rows),
         selection_split=decision.split if decision else None,
     )
+
+
+def _row(project: Project, row: Row, records: Sequence[EvidenceRecord | None]) -> Row:
+    """``row`` with ``records``, their places and the interval of its change."""
+    interval, first = None, records[0]
+    if len(records) > 1 and first is not None and row.key in first.metrics:
+        interval = paired_interval(project, row.task, row.key, row.record, first)
+    places = tuple(None if one is None else _place(project, one) for one in records)
+    return Row(row.task, row.split, row.metric, tuple(records), places, interval)
+
+
+def _place(project: Project, record: EvidenceRecord) -> Place:
+    assert record.file is not None
+    listed = place(project.root, record.file).at("scores", record.split)
+    return listed.entry(record.provenance.key)
 
 
 def _baselines(
@@ -242,36 +288,7 @@ def _task_rows(
         )
     records = [*(like(record, others) for others in stored[:-1]), record]
     return [
-        Row(task, split, metric, tuple(records))
+        Row(task, split, metric, tuple(records), ())
         for metric in task.shown_metrics
         if metric_key(metric) in record.metrics
     ]
-
-
-def _cells(row: Row, *, show_split: bool) -> list[str | None]:
-    change = None if row.change is None else change_text(row.metric, row.change)
-    return [
-        row.task.name,
-        metric_heading(row.metric),
-        *_value_cells(row),
-        change,
-        count_text(row.record.n_examples),
-        row.split if show_split else None,
-    ]
-
-
-def _value_cells(row: Row) -> list[str]:
-    known = [value for value in row.values if value is not None]
-    best = min(known) if lower_is_better(row.metric) else max(known)
-    cells = []
-    for value, record in zip(row.values, row.records, strict=True):
-        if value is None or record is None:
-            cells.append("–")
-            continue
-        text = metric_text(row.metric, value)
-        # Values that look the same on the page are equally good to a reader.
-        is_best = len(known) > 1 and text == metric_text(row.metric, best)
-        interval = record.ci95.get(row.key)
-        shown = bold(text) if is_best else Markup(text)  # noqa: S704  (digits only)
-        cells.append(shown + (f" {interval_text(row.metric, interval)}" if interval else ""))
-    return cells

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from markupsafe import Markup
 
-from mbrelease.cards.escape import markdown
 from mbrelease.cards.lineage import repo_link
-from mbrelease.cards.numbers import amount_text, count_text, join_words, real_text, share_text
+from mbrelease.cards.numbers import amount_text, count_text, real_text, share_text
 from mbrelease.cards.tables import Table, table
+from mbrelease.cards.told import Place, derived, joined, listed, phrase
 from mbrelease.checkpoints.trainer_state import TrainerState
 from mbrelease.registry.schema import Corpus, DataSource, Phase, Variant
 from mbrelease.registry.schema import Training as TrainingFacts
@@ -27,182 +29,271 @@ class Training:
     facts: Table
     phases: Table
     """A column a phase."""
-    notes: tuple[str, ...]
+    notes: tuple[Markup, ...]
     data: Table
     corpus: Table
     """The training data as a whole."""
-    data_notes: tuple[str, ...]
+    data_notes: tuple[Markup, ...]
     data_licensed: bool
     """Whether a licence is stated for any of the data."""
     longest_context: int | None
     """Tokens of the longest sequences in training, where the registry says so."""
+    longest_context_place: Place
+    """Where it says so."""
 
 
-def read_training(entry: Variant, state: TrainerState | None) -> Training:
-    """Put together what the author wrote and what the Trainer logged."""
+def read_training(
+    entry: Variant, at: Place, state: TrainerState | None, log: Place | None
+) -> Training:
+    """Put together what the author wrote and what the Trainer logged.
+
+    Args:
+        entry: The variant.
+        at: Where it stands in the registry.
+        state: The Trainer's log of the run.
+        log: Where that stands.
+    """
     facts = entry.training or TrainingFacts()
-    contexts = [facts.context, *(phase.context for phase in facts.phases)]
-    notes = [facts.note, *(f"Phase {p.name}: {p.note}" for p in facts.phases if p.note)]
+    corpus = entry.corpus or Corpus()
+    training = at.at("training")
     return Training(
-        facts=_facts_table(facts, state),
-        phases=_phases_table(facts.phases),
-        notes=tuple(note for note in notes if note),
-        data=_data_table(entry.data, entry.corpus or Corpus()),
-        corpus=_corpus_table(entry.corpus or Corpus()),
-        data_notes=_data_notes(entry.data, entry.corpus or Corpus()),
-        data_licensed=any(source.license for source in entry.data)
-        or bool(entry.corpus and entry.corpus.licenses),
-        longest_context=max((c for c in contexts if c is not None), default=None),
+        facts=_facts_table(facts, training, _Log(state, log or Place(""))),
+        phases=_phases_table(facts.phases, training.at("phases")),
+        notes=_notes(facts, training),
+        data=_data_table(entry.data, corpus, at.at("data")),
+        corpus=_corpus_table(corpus, at.at("corpus")),
+        data_notes=_data_notes(entry.data, corpus, at.at("corpus", "note")),
+        data_licensed=any(source.license for source in entry.data) or bool(corpus.licenses),
+        longest_context=_longest(facts)[0],
+        longest_context_place=training.at(*_longest(facts)[1]),
     )
 
 
-def _facts_table(facts: TrainingFacts, state: TrainerState | None) -> Table:
-    trainer = "Hugging Face Trainer" if state else None
-    lines = [
-        ("Objective", _objective(facts.objective)),
-        ("Masked tokens", _share(facts.mask_rate)),
-        ("Tokens seen", _amount(facts.tokens)),
-        ("Longest sequence", _tokens(facts.context)),
-        ("Steps", _count(facts.steps) or _steps(state)),
-        ("Batch size", facts.batch_size),
-        ("First weights", facts.initialization),
-        ("Optimizer", _optimizer(facts)),
-        ("Learning rate", _reals(facts.learning_rate) or _peak(state)),
-        ("Schedule", facts.schedule or _schedule(state)),
-        ("Dropout", facts.dropout),
-        ("Precision", facts.precision),
-        ("Framework", facts.framework or trainer),
-        ("Software", ", ".join(facts.software)),
-        ("Hardware", facts.hardware),
+def _longest(facts: TrainingFacts) -> tuple[int | None, tuple[str | int, ...]]:
+    """The longest context, and the way to it."""
+    given: list[tuple[int | None, tuple[str | int, ...]]] = [(facts.context, ("context",))]
+    given += [(phase.context, ("phases", i, "context")) for i, phase in enumerate(facts.phases)]
+    known = [one for one in given if one[0] is not None]
+    return max(known, key=lambda one: one[0] or 0) if known else given[0]
+
+
+def _notes(facts: TrainingFacts, at: Place) -> tuple[Markup, ...]:
+    notes = []
+    if facts.note:
+        notes.append(phrase("{}", at.at("note").tell(facts.note)))
+    for i, phase in enumerate(facts.phases):
+        if phase.note:
+            note = at.at("phases", i, "note").tell(phase.note)
+            notes.append(phrase("Phase {}: {}", at.at("phases", i, "name").tell(phase.name), note))
+    return tuple(notes)
+
+
+def _facts_table(facts: TrainingFacts, at: Place, log: _Log) -> Table:
+    lines: list[tuple[str, str | None]] = [
+        ("Objective", _told(_objective, facts.objective, at.at("objective"))),
+        ("Masked tokens", _told(share_text, facts.mask_rate, at.at("mask_rate"))),
+        ("Tokens seen", _told(amount_text, facts.tokens, at.at("tokens"))),
+        ("Longest sequence", _told(_tokens, facts.context, at.at("context"))),
+        ("Steps", _told(count_text, facts.steps, at.at("steps")) or log.steps()),
+        ("Batch size", _told(str, facts.batch_size, at.at("batch_size"))),
+        ("First weights", _told(str, facts.initialization, at.at("initialization"))),
+        ("Optimizer", _optimizer(facts, at)),
+        (
+            "Learning rate",
+            _told(real_text, facts.learning_rate, at.at("learning_rate")) or log.peak(),
+        ),
+        ("Schedule", _told(str, facts.schedule, at.at("schedule")) or log.schedule()),
+        ("Dropout", _told(str, facts.dropout, at.at("dropout"))),
+        ("Precision", _told(str, facts.precision, at.at("precision"))),
+        ("Framework", _told(str, facts.framework, at.at("framework")) or log.trainer()),
+        ("Software", joined(_each(facts.software, at.at("software")))),
+        ("Hardware", _told(str, facts.hardware, at.at("hardware"))),
+        ("Emissions", _emissions(facts, at.at("emissions"))),
     ]
     return table(["Setting", "Value"], [[label, value] for label, value in lines if value])
 
 
-def _phases_table(phases: list[Phase]) -> Table:
+def _emissions(facts: TrainingFacts, at: Place) -> Markup | None:
+    """Grams are the Hub's unit, kilograms what people read."""
+    known = facts.emissions
+    if known is None:
+        return None
+    grams = known.co2_grams
+    kilograms = at.at("co2_grams").tell(f"{grams / 1000:,.6g}", grams)
+    details = [
+        at.at(name).tell(text)
+        for name, text in (
+            ("location", known.location), ("hardware", known.hardware), ("source", known.source),
+        )
+        if text
+    ]  # fmt: skip
+    shown = phrase("{} kg CO₂ equivalent", kilograms)
+    return phrase("{} ({})", shown, joined(details, "; ")) if details else shown
+
+
+def _phases_table(phases: Sequence[Phase], at: Place) -> Table:
     """Settings down, phases across: there are many settings and few phases."""
-    lines: list[tuple[str, list[str | None]]] = [
-        ("Objective", [_objective(phase.objective) for phase in phases]),
-        ("Masked tokens", [_share(phase.mask_rate) for phase in phases]),
-        ("Tokens", [_amount(phase.tokens) for phase in phases]),
-        ("Steps", [_count(phase.steps) for phase in phases]),
-        ("Longest sequence", [_tokens(phase.context) for phase in phases]),
-        ("Learning rate", [_reals(phase.learning_rate) for phase in phases]),
-        ("Schedule", [phase.schedule for phase in phases]),
-        ("Warmup tokens", [_amount(phase.warmup_tokens) for phase in phases]),
-        ("Decay tokens", [_amount(phase.decay_tokens) for phase in phases]),
-        ("Weight decay", [_reals(phase.weight_decay) for phase in phases]),
-        ("Batch size", [phase.batch_size for phase in phases]),
-        ("RoPE theta (global)", [_reals(phase.rope_theta) for phase in phases]),
-        ("Hours", [_reals(phase.hours) for phase in phases]),
-        ("Hours of training", [_reals(phase.training_hours) for phase in phases]),
+    settings: list[tuple[str, str, Callable[[Phase, Place], str | None]]] = [
+        ("Objective", "objective", lambda p, at: _told(_objective, p.objective, at)),
+        ("Masked tokens", "mask_rate", lambda p, at: _told(share_text, p.mask_rate, at)),
+        ("Tokens", "tokens", lambda p, at: _told(amount_text, p.tokens, at)),
+        ("Steps", "steps", lambda p, at: _told(count_text, p.steps, at)),
+        ("Longest sequence", "context", lambda p, at: _told(_tokens, p.context, at)),
+        ("Learning rate", "learning_rate", lambda p, at: _reals(p.learning_rate, at)),
+        ("Schedule", "schedule", lambda p, at: _told(str, p.schedule, at)),
+        ("Warmup tokens", "warmup_tokens", lambda p, at: _told(amount_text, p.warmup_tokens, at)),
+        ("Decay tokens", "decay_tokens", lambda p, at: _told(amount_text, p.decay_tokens, at)),
+        ("Weight decay", "weight_decay", lambda p, at: _reals(p.weight_decay, at)),
+        ("Batch size", "batch_size", lambda p, at: _told(str, p.batch_size, at)),
+        ("RoPE theta (global)", "rope_theta", lambda p, at: _told(real_text, p.rope_theta, at)),
+        ("Hours", "hours", lambda p, at: _told(real_text, p.hours, at)),
+        (
+            "Hours of training",
+            "training_hours",
+            lambda p, at: _told(real_text, p.training_hours, at),
+        ),
     ]
-    rows = [[label, *values] for label, values in lines if any(values)]
+    rows = []
+    for label, name, shown in settings:
+        values = [shown(phase, at.at(i, name)) for i, phase in enumerate(phases)]
+        if any(values):
+            rows.append((label, *(value or "" for value in values)))
     # A phase of which only the name is known keeps its column.
-    return Table(
-        columns=("Setting", *(phase.name for phase in phases)),
-        rows=tuple(tuple(value or "" for value in row) for row in rows),
-    )
+    return Table(columns=("Setting", *(phase.name for phase in phases)), rows=tuple(rows))
 
 
-def _data_table(data: list[DataSource], corpus: Corpus) -> Table:
+def _data_table(data: Sequence[DataSource], corpus: Corpus, at: Place) -> Table:
     header = ["Data", "Licence", ">Documents", ">Tokens", ">Share", "Description"]
     rows: list[list[str | None]] = [
         [
-            _data_name(source),
-            source.license or (None if corpus.licenses else "not stated"),
-            _count(source.documents),
-            _amount(source.tokens),
-            _share(source.proportion),
-            source.description,
+            _data_name(source, at.at(i)),
+            _told(str, source.license, at.at(i, "license"))
+            or (None if corpus.licenses else "not stated"),
+            _told(count_text, source.documents, at.at(i, "documents")),
+            _told(amount_text, source.tokens, at.at(i, "tokens")),
+            _told(share_text, source.proportion, at.at(i, "proportion")),
+            _description(source, at.at(i)),
         ]
-        for source in data
+        for i, source in enumerate(data)
     ]
     documents = [source.documents for source in data if source.documents is not None]
     if len(documents) == len(data) > 1 and corpus.documents is None:
-        rows.append(["Together", None, count_text(sum(documents)), None, None, None])
+        fields = [at.at(i, "documents").field(n) for i, n in enumerate(documents)]
+        total = sum(documents)
+        together = derived(count_text(total), "sum", fields, total)
+        rows.append(["Together", None, together, None, None, None])
     return table(header, rows)
 
 
-def _corpus_table(corpus: Corpus) -> Table:
+def _description(source: DataSource, at: Place) -> str | None:
+    parts = [at.at(name).optional(getattr(source, name)) for name in ("description", "skew")]
+    known = [part for part in parts if part is not None]
+    return joined(known, " ") if known else None
+
+
+def _corpus_table(corpus: Corpus, at: Place) -> Table:
     lines = [
-        ("Documents", _count(corpus.documents)),
-        ("Tokens", _amount(corpus.tokens)),
-        ("Median length", _tokens(corpus.median_tokens)),
-        ("95th percentile of length", _tokens(corpus.p95_tokens)),
-        ("Years", corpus.years),
-        ("Licences", corpus.licenses),
-        ("Deduplication", corpus.deduplication),
+        ("Documents", _told(count_text, corpus.documents, at.at("documents"))),
+        ("Tokens", _told(amount_text, corpus.tokens, at.at("tokens"))),
+        ("Median length", _told(_tokens, corpus.median_tokens, at.at("median_tokens"))),
+        ("95th percentile of length", _told(_tokens, corpus.p95_tokens, at.at("p95_tokens"))),
+        ("Years", _told(str, corpus.years, at.at("years"))),
+        ("Licences", _told(str, corpus.licenses, at.at("licenses"))),
+        ("Deduplication", _told(str, corpus.deduplication, at.at("deduplication"))),
+        ("Skew", _told(str, corpus.skew, at.at("skew"))),
     ]
     return table(["All data together", "Value"], [[label, text] for label, text in lines if text])
 
 
-def _data_notes(data: list[DataSource], corpus: Corpus) -> tuple[str, ...]:
-    notes = [corpus.note] if corpus.note else []
+def _data_notes(data: Sequence[DataSource], corpus: Corpus, note: Place) -> tuple[Markup, ...]:
+    notes = [phrase("{}", note.tell(corpus.note))] if corpus.note else []
     unlicensed = [source.name for source in data if source.license is None]
     if unlicensed and not corpus.licenses:
-        notes.append(f"No licence is stated for {join_words(unlicensed)}.")
+        notes.append(phrase("No licence is stated for {}.", listed(unlicensed)))
     return tuple(notes)
 
 
-def _data_name(source: DataSource) -> str:
+def _data_name(source: DataSource, at: Place) -> str:
+    name = at.at("name").tell(source.name)
     if source.hub_id is None:
-        return source.name
+        return name
     link = repo_link(source.hub_id, kind="datasets/")
-    if source.name == source.hub_id:
-        return link
-    return Markup(f"{markdown(source.name)} ({link})")  # noqa: S704  (both are escaped)
+    return link if source.name == source.hub_id else phrase("{} ({})", name, link)
 
 
-def _objective(objective: str | None) -> str | None:
-    return None if objective is None else _OBJECTIVES.get(objective, objective)
+T = TypeVar("T")
 
 
-def _amount(amount: int | None) -> str | None:
-    return None if amount is None else amount_text(amount)
+def _told(shown: Callable[[T], str], value: T | None, at: Place) -> str | None:
+    """A value as it is written, with its place; ``None`` for what is not known."""
+    if value is None:
+        return None
+    return at.tell(shown(value), value if isinstance(value, int | float) else None)
 
 
-def _count(count: int | None) -> str | None:
-    return None if count is None else count_text(count)
+def _each(texts: Sequence[str], at: Place) -> list[str]:
+    return [at.at(i).tell(text) for i, text in enumerate(texts)]
 
 
-def _tokens(count: int | None) -> str | None:
-    return None if count is None else f"{count_text(count)} tokens"
+def _objective(objective: str) -> str:
+    return _OBJECTIVES.get(objective, objective)
 
 
-def _reals(values: float | list[float] | None) -> str | None:
+def _tokens(count: int) -> str:
+    return f"{count_text(count)} tokens"
+
+
+def _reals(values: float | Sequence[float] | None, at: Place) -> str | None:
     if values is None:
         return None
-    given = values if isinstance(values, list) else [values]
-    return ", then ".join(real_text(value) for value in given)
+    if isinstance(values, float | int):
+        return at.tell(real_text(values), values)
+    return joined([at.at(i).tell(real_text(v), v) for i, v in enumerate(values)], ", then ")
 
 
-def _optimizer(facts: TrainingFacts) -> str | None:
-    parts = [facts.optimizer] if facts.optimizer else []
+def _optimizer(facts: TrainingFacts, at: Place) -> str | None:
+    parts: list[str] = [at.at("optimizer").tell(facts.optimizer)] if facts.optimizer else []
     if facts.betas:
-        parts.append(f"β {', '.join(real_text(beta) for beta in facts.betas)}")
+        betas = [at.at("betas", i).tell(real_text(b), b) for i, b in enumerate(facts.betas)]
+        parts.append(phrase("β {}", joined(betas)))
     if facts.epsilon is not None:
-        parts.append(f"ε {real_text(facts.epsilon)}")
-    return "; ".join(parts) or None
+        epsilon = at.at("epsilon").tell(real_text(facts.epsilon), facts.epsilon)
+        parts.append(phrase("ε {}", epsilon))
+    return joined(parts, "; ") if parts else None
 
 
-def _share(share: float | None) -> str | None:
-    return None if share is None else share_text(share)
+@dataclass(frozen=True)
+class _Log:
+    """What the Trainer's log tells where the author does not."""
 
+    state: TrainerState | None
+    at: Place
 
-def _steps(state: TrainerState | None) -> str | None:
-    if state is None:
-        return None
-    if state.global_step == state.max_steps:
-        return count_text(state.max_steps)
-    return f"{count_text(state.global_step)} of {count_text(state.max_steps)} planned"
+    def steps(self) -> str | None:
+        state = self.state
+        if state is None:
+            return None
+        planned = self.at.at("max_steps").tell(count_text(state.max_steps), state.max_steps)
+        if state.global_step == state.max_steps:
+            return planned
+        ran = self.at.at("global_step").tell(count_text(state.global_step), state.global_step)
+        return phrase("{} of {} planned", ran, planned)
 
+    def peak(self) -> str | None:
+        rates = [rate for _, rate in self.state.curve("learning_rate")] if self.state else []
+        if not rates:
+            return None
+        logged = self.at.at("log_history").field()
+        peak = derived(real_text(max(rates)), "greatest learning_rate", [logged], max(rates))
+        return phrase("{} at its peak", peak)
 
-def _peak(state: TrainerState | None) -> str | None:
-    rates = [rate for _, rate in state.curve("learning_rate")] if state else []
-    return f"{real_text(max(rates))} at its peak" if rates else None
+    def schedule(self) -> str | None:
+        if self.state is None or self.state.decay_start is None:
+            return None
+        start = self.state.decay_start
+        logged = self.at.at("log_history").field()
+        step = derived(count_text(start), "step at which learning_rate falls", [logged], start)
+        return phrase("the learning rate falls after step {}", step)
 
-
-def _schedule(state: TrainerState | None) -> str | None:
-    if state is None or state.decay_start is None:
-        return None
-    return f"the learning rate falls after step {count_text(state.decay_start)}"
+    def trainer(self) -> str | None:
+        return "Hugging Face Trainer" if self.state else None

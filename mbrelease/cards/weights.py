@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from mbrelease.cards.numbers import weight_text
+from mbrelease.cards.told import Place, Told, place
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.trainer_state import TrainerState
 from mbrelease.errors import CheckFailed, UserError
@@ -16,6 +17,15 @@ from mbrelease.registry.schema import Architecture
 from mbrelease.selection.decision import Decision, read_decision
 
 AVERAGING_RECORD = "averaging.json"
+TRAINER_LOG = "trainer_state.json"
+_CONFIG_KEYS = {
+    "layers": "num_hidden_layers",
+    "hidden_size": "hidden_size",
+    "attention_heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size",
+    "context": "max_position_embeddings",
+    "vocabulary": "vocab_size",
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Member:
     """A checkpoint that went into an average, and its weight, such as ``1/4``."""
 
     name: str
-    weight: str
+    weight: Told
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,8 @@ class Average:
 
     recipe: str
     members: tuple[Member, ...]
+    place: Place
+    """Where the members stand."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,8 @@ class Weights:
     average: Average | None
     run_state: TrainerState | None
     """The Trainer's log of the run, as far as it was trained."""
+    run_log: Place | None = None
+    """Where that log stands."""
 
 
 def read_decision_of(project: Project, variant: str) -> Decision | None:
@@ -89,14 +103,19 @@ def find_weights(project: Project, variant: str, decision: Decision | None) -> W
     if decision is not None and decision.chosen_candidate is not None:
         chosen = decision.chosen_candidate
         if not chosen.path:  # a reported point: a step that nobody has here
-            return Weights(None, None, None, _run_state(project, variant))
+            return Weights(None, None, None, *_run_log(project, variant))
         folder = project.path(chosen.path)
         average = None
         if chosen.kind == "average":
-            members = tuple(Member(name, weight_text(w)) for name, w in chosen.members.items())
-            average = Average(chosen.recipe or chosen.name, members)
+            at = place(project.root, project.decision(variant)).at("candidates")
+            at = at.at(decision.candidates.index(chosen), "members")
+            members = tuple(
+                Member(name, at.at(name).tell(weight_text(weight), weight))
+                for name, weight in chosen.members.items()
+            )
+            average = Average(chosen.recipe or chosen.name, members, at)
         checkpoint = open_checkpoint(folder) if folder.is_dir() else None
-        return Weights(chosen.weights_sha256, checkpoint, average, _run_state(project, variant))
+        return Weights(chosen.weights_sha256, checkpoint, average, *_run_log(project, variant))
     try:
         checkpoint = released_checkpoint(project, variant)
     except NoWeights:
@@ -106,13 +125,13 @@ def find_weights(project: Project, variant: str, decision: Decision | None) -> W
     return Weights(
         checkpoint.weights_sha256,
         checkpoint,
-        read_average(checkpoint.path),
-        checkpoint.trainer_state or _run_state(project, variant),
+        read_average(checkpoint.path, project.root),
+        *(log_of(checkpoint, project.root) or _run_log(project, variant)),
     )
 
 
-def read_average(folder: Path) -> Average | None:
-    """What ``averaging.json`` says, where there is one.
+def read_average(folder: Path, root: Path) -> Average | None:
+    """What ``averaging.json`` says, where there is one; records are named relative to ``root``.
 
     Raises:
         UserError: it is malformed.
@@ -122,8 +141,12 @@ def read_average(folder: Path) -> Average | None:
         return None
     content = read_json(path)
     try:
-        members = tuple(Member(str(m["name"]), str(m["weight"])) for m in content["members"])
-        return Average(str(content["recipe"]), members)
+        at = place(root, path).at("members")
+        members = tuple(
+            Member(str(m["name"]), at.at(i, "weight").tell(str(m["weight"])))
+            for i, m in enumerate(content["members"])
+        )
+        return Average(str(content["recipe"]), members, at)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: not a record of an average: {error!r}") from error
 
@@ -136,17 +159,27 @@ def sizes(checkpoint: Checkpoint | None, declared: Architecture | None) -> Sizes
     config = checkpoint.config
     return Sizes(
         parameters=sum(header.parameters for header in checkpoint.headers),
-        layers=config.num_hidden_layers,
-        hidden_size=config.hidden_size,
-        attention_heads=config.num_attention_heads,
-        intermediate_size=config.intermediate_size,
-        context=config.max_position_embeddings,
-        vocabulary=config.vocab_size,
+        **{name: getattr(config, key) for name, key in _CONFIG_KEYS.items()},
     )
 
 
-def _run_state(project: Project, variant: str) -> TrainerState | None:
+def size_place(name: str, checkpoint: Checkpoint | None, root: Path, architecture: Place) -> Place:
+    """Where the size called ``name`` was read: the config, the tensors, or the registry."""
+    if checkpoint is None:
+        return architecture.at(name)
+    if name == "parameters":
+        return place(root, checkpoint.path / "model.safetensors").at("elements of all tensors")
+    return place(root, checkpoint.path / "config.json").at(_CONFIG_KEYS[name])
+
+
+def log_of(checkpoint: Checkpoint, root: Path) -> tuple[TrainerState, Place] | None:
+    """The Trainer's log in the folder of ``checkpoint``, and where it stands."""
+    state = checkpoint.trainer_state
+    return (state, place(root, checkpoint.path / TRAINER_LOG)) if state is not None else None
+
+
+def _run_log(project: Project, variant: str) -> tuple[TrainerState, Place] | tuple[None, None]:
     run = project.variant(variant).run
     if run is None or not project.path(run).is_dir():
-        return None
-    return run_checkpoints(project, variant)[-1].trainer_state
+        return None, None
+    return log_of(run_checkpoints(project, variant)[-1], project.root) or (None, None)

@@ -117,10 +117,15 @@ def sections(weights: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return label, (label + wrong * other) % N_CLASSES
 
 
-def macro_f1(weights: str) -> float:
+def of_sections(weights: str, metric: str) -> float:
     label, prediction = sections(weights)
     found = classification_metrics({"label": label, "prediction": prediction}, np.ones((1, N)))
-    return float(found["macro_f1"][0])
+    return float(found[metric][0])
+
+
+def mrr(found_first: int) -> float:
+    """Of queries of which so many find their document first, and the others find it ninth."""
+    return (found_first + (N - found_first) / 9) / N
 
 
 # By weights, task and metric: dev and test. Values with more digits than any card shows. Those
@@ -128,23 +133,35 @@ def macro_f1(weights: str) -> float:
 VALUES: dict[str, dict[str, dict[str, tuple[float, float]]]] = {
     BASE: {
         "heldout-mlm": {"loss": (3.98765432, 4.01234567), "accuracy": (0.31234567, 0.30198765)},
-        "title-abstract": {"recall_at_1": (30 / N, 0.0712345), "mrr": (0.1223456, 0.13198)},
-        "section": {"macro_f1": (macro_f1(BASE), 0.4012345), "accuracy": (0.5123456, 0.5012345)},
+        "title-abstract": {"recall_at_1": (30 / N, 0.0712345), "mrr": (mrr(30), 0.13198)},
+        "section": {
+            "macro_f1": (of_sections(BASE, "macro_f1"), 0.4012345),
+            "accuracy": (of_sections(BASE, "accuracy"), 0.5012345),
+        },
     },
     FIRST: {
         "heldout-mlm": {"loss": (3.7071234, 3.7), "accuracy": (0.351, 0.35)},
-        "title-abstract": {"recall_at_1": (79 / N, 0.14), "mrr": (0.242, 0.24)},
-        "section": {"macro_f1": (macro_f1(FIRST), 0.39), "accuracy": (0.49, 0.49)},
+        "title-abstract": {"recall_at_1": (79 / N, 0.14), "mrr": (mrr(79), 0.24)},
+        "section": {
+            "macro_f1": (of_sections(FIRST, "macro_f1"), 0.39),
+            "accuracy": (of_sections(FIRST, "accuracy"), 0.49),
+        },
     },
     SECOND: {
         "heldout-mlm": {"loss": (3.6223456, 3.6), "accuracy": (0.361, 0.36)},
-        "title-abstract": {"recall_at_1": (77 / N, 0.139), "mrr": (0.2381, 0.23)},
-        "section": {"macro_f1": (macro_f1(SECOND), 0.52), "accuracy": (0.6, 0.59)},
+        "title-abstract": {"recall_at_1": (77 / N, 0.139), "mrr": (mrr(77), 0.23)},
+        "section": {
+            "macro_f1": (of_sections(SECOND, "macro_f1"), 0.52),
+            "accuracy": (of_sections(SECOND, "accuracy"), 0.59),
+        },
     },
     AVERAGE: {
         "heldout-mlm": {"loss": (3.6123456, 3.62345678), "accuracy": (0.3654321, 0.3601234)},
-        "title-abstract": {"recall_at_1": (84 / N, 0.16049999), "mrr": (0.25123, 0.2498765)},
-        "section": {"macro_f1": (macro_f1(AVERAGE), 0.40119), "accuracy": (0.61, 0.5012349)},
+        "title-abstract": {"recall_at_1": (84 / N, 0.16049999), "mrr": (mrr(84), 0.2498765)},
+        "section": {
+            "macro_f1": (of_sections(AVERAGE, "macro_f1"), 0.40119),
+            "accuracy": (of_sections(AVERAGE, "accuracy"), 0.5012349),
+        },
     },
 }
 
@@ -207,17 +224,18 @@ def with_settings(given: EvidenceRecord, task: AnyTask) -> EvidenceRecord:
 
 
 def examples(given: EvidenceRecord) -> pa.Table:
-    """Scores of examples that give the dev values of a record; of test nobody reads them."""
+    """Scores of examples that give the dev values of a record."""
     weights, task = given.provenance.weights_sha256, given.task_name
-    if given.split != "dev":
+    if given.split != "dev":  # the file goes again, see ``write``
         return pa.table({"id": ["a"], "score": [1.0]})
     ids = [f"example {number}" for number in range(N)]
     own = np.random.default_rng(int(weights[:8], 16)).normal(0, 1, N)
     hard = np.random.default_rng(3).normal(0, 1, N)
     if task == "heldout-mlm":
         nll = 10 * (given.metrics["loss"] + 0.5 * (hard - hard.mean()) + 0.1 * (own - own.mean()))
-        counts = {name: np.full(N, 10) for name in ("n_tokens", "n_correct", "n_bytes")}
-        return pa.table({"id": ids, "nll_sum": nll, **counts})
+        counts = {name: np.full(N, 10) for name in ("n_tokens", "n_bytes")}
+        right = np.full(N, 10 * given.metrics["accuracy"])
+        return pa.table({"id": ids, "nll_sum": nll, "n_correct": right, **counts})
     if task == "title-abstract":
         place = np.argsort(np.argsort(hard + 0.3 * own))
         return pa.table(
@@ -235,7 +253,11 @@ def examples(given: EvidenceRecord) -> pa.Table:
 
 
 def write(evidence: Path, given: EvidenceRecord) -> EvidenceRecord:
-    return write_record(evidence, given, examples(given))
+    """Evidence as it is on a machine that has the examples of dev alone."""
+    written = write_record(evidence, given, examples(given))
+    if given.split != "dev" and written.examples_file is not None:
+        written.examples_file.unlink()
+    return written
 
 
 def entrant(built: Built, name: str, weights: str, **fields: Any) -> Entrant:

@@ -1,5 +1,6 @@
 """Read a rendered card as the Hub does: with a Markdown parser, not with regular expressions."""
 
+import re
 from collections.abc import Iterator
 
 from markdown_it import MarkdownIt
@@ -9,10 +10,13 @@ _PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrou
 ISOLATES = str.maketrans("", "", "\u2068\u2069")
 
 
+MARK = re.compile(r"^<!-- /?mbrelease:[a-z_]+ -->\n", re.MULTILINE)
+
+
 def body(card: str) -> str:
-    """The card without its front matter."""
+    """The card without its front matter and the marks of its regions."""
     assert card.startswith("---\n")
-    return card.split("\n---\n", 1)[1]
+    return re.sub(r"\n{3,}", "\n\n", MARK.sub("", card.split("\n---\n", 1)[1]))
 
 
 def parse(markdown: str) -> list[Token]:
@@ -67,16 +71,18 @@ def tables(markdown: str) -> list[list[dict[str, str]]]:
 
 
 def table_with(markdown: str, column: str) -> list[dict[str, str]]:
-    """The one table that has ``column``."""
-    (table,) = [rows for rows in tables(markdown) if rows and column in rows[0]]
-    return table
+    """The rows of every table that has ``column``."""
+    found = [row for rows in tables(markdown) if rows and column in rows[0] for row in rows]
+    assert found
+    return found
 
 
 def section(markdown: str, heading: str) -> str:
     """The text below one heading of the second level."""
+    markdown = MARK.sub("", markdown)
     parts = markdown.split(f"\n## {heading}\n", 1)
     assert len(parts) == 2, f"no section '{heading}'"
-    return parts[1].split("\n## ", 1)[0]
+    return parts[1].split("\n## ", 1)[0].rstrip("\n") + "\n"
 
 
 def python_blocks(markdown: str) -> list[str]:

@@ -1,0 +1,101 @@
+"""Values derived once more, from the records alone and by other code than the card's."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Any
+
+from mbrelease.cards.told import Derived, Field, Origin
+
+Read = Callable[[Field], Any]
+# What a page may write a value in: as it is, in percent, in thousands up to trillions.
+_SCALES = (1, 100, Fraction(1, 10**3), Fraction(1, 10**6), Fraction(1, 10**9), Fraction(1, 10**12))
+
+
+def recomputed(origin: Origin, read: Read) -> Any:
+    """The value of ``origin`` as the records have it now; ``None`` where this knows no rule.
+
+    Raises:
+        LookupError: a record or a field is gone.
+    """
+    if isinstance(origin, Field):
+        return read(origin)
+    rule = _RULES.get(origin.how)
+    if rule is None:
+        for part in origin.of:
+            recomputed(part, read)  # so that a lost record is noticed all the same
+        return None
+    return rule([recomputed(part, read) for part in origin.of])
+
+
+def agrees(text: str, value: Any) -> bool:
+    """Whether the number ``text`` is a rounding of ``value``, or stands in it where it is text."""
+    if isinstance(value, str):
+        return text.lstrip("+−-") in value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return True  # nothing that a number could be held against
+    try:
+        shown, half = _parsed(text)
+    except (InvalidOperation, ValueError, ZeroDivisionError):
+        return True
+    exact = abs(Fraction(Decimal(repr(value))))
+    # A hair more than half a unit: the last digit of a binary fraction is not the decimal's.
+    return any(abs(exact * scale - shown) <= half * Fraction(1_000_001, 10**6) for scale in _SCALES)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are the same but for the last bits of a binary fraction."""
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return abs(one - other) <= 1e-9 * max(1.0, abs(one), abs(other))
+    return bool(one == other)
+
+
+def _parsed(text: str) -> tuple[Fraction, Fraction]:
+    """A number as it is written, without its sign, and half a unit of its last digit."""
+    bare = text.lstrip("+−-").rstrip("%").replace(",", "")
+    if "/" in bare:
+        return Fraction(bare), Fraction(1, 10**9)
+    number = Decimal(bare)
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return abs(Fraction(number)), Fraction(10) ** exponent / 2
+
+
+def _mean(values: Sequence[Any]) -> float:
+    # Decimal fractions are added as they are written, so that a half is a half.
+    return float(sum(Fraction(Decimal(repr(value))) for value in values) / len(values))
+
+
+def _difference(values: Sequence[Any]) -> float:
+    return float(values[0] - values[1])
+
+
+def _relative_change(values: Sequence[Any]) -> float:
+    return float((values[0] - values[1]) / values[1])
+
+
+def _count(values: Sequence[Any]) -> int | None:
+    only = values[0] if len(values) == 1 else values
+    return len(only) if isinstance(only, Sequence | dict) and not isinstance(only, str) else None
+
+
+_RULES: dict[str, Callable[[Sequence[Any]], Any]] = {
+    "mean": _mean,
+    "sum": sum,
+    "difference": _difference,
+    "relative change": _relative_change,
+    "standard deviation": statistics.stdev,
+    "count": _count,
+}
+"""By the ``how`` of a derived value; the others are only checked by writing the page again."""
+
+
+def fields_of(origin: Origin) -> tuple[Field, ...]:
+    """Every field behind a value."""
+    if isinstance(origin, Field):
+        return (origin,)
+    assert isinstance(origin, Derived)
+    return tuple(field for part in origin.of for field in fields_of(part))
