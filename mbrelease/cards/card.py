@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mbrelease import __version__
 from mbrelease.cards.context import CardContext, folder_context, variant_context
 from mbrelease.cards.lock import Lock, PictureLock, lock_path, text_sha256, write_lock
 from mbrelease.cards.regions import Page, fresh_page, generated_keys, merged, read_page
@@ -50,12 +51,13 @@ class Card:
         return tuple(n for n in self.numbers if n.origin is None and n.template is None)
 
 
-def make_card(project: Project, variant: str) -> Card:
+def make_card(project: Project, variant: str, *, version: str = __version__) -> Card:
     """The card of ``variant``; the same inputs give the same card.
 
     Args:
         project: the registry, with decisions and evidence beside it.
         variant: a variant's name or an alias.
+        version: of the mbrelease that the card names as its writer.
 
     Raises:
         UserError: no such variant, a decision is missing, a file is malformed, or a template
@@ -63,7 +65,7 @@ def make_card(project: Project, variant: str) -> Card:
         CheckFailed: the decision chose no candidate.
     """
     name = project.resolve_name(variant)
-    return _card(name, variant_context(project, name), project.root / OWN_TEMPLATES)
+    return _card(name, variant_context(project, name, version), project.root / OWN_TEMPLATES)
 
 
 def render_card(project: Project, variant: str) -> str:

@@ -148,8 +148,10 @@ class CardContext:
     """The front matter."""
 
 
-def variant_context(project: Project, name: str) -> CardContext:
+def variant_context(project: Project, name: str, version: str = __version__) -> CardContext:
     """All that registry, decision and evidence say of a variant (or an alias).
+
+    ``version`` is that of the mbrelease that the card names as its writer.
 
     Raises:
         UserError: no such variant, a decision is missing, a file is malformed, or the ledger was
@@ -184,7 +186,7 @@ def variant_context(project: Project, name: str) -> CardContext:
         _context(about),
         related=tuple(_related(project, related) for related in entry.card.related),
         source=Source(
-            _version(__version__),
+            _version(version),
             decision=file.file if decision else None,
             evidence=_evidence_table(evaluation),
             published=tuple(source_link(source) for source in entry.sources),
