@@ -100,6 +100,32 @@ def read_reported(root: Path, variant: str) -> list[ReportedResult]:
     return [result for path in files for result in _read(path)]
 
 
+def read_positions(path: Path) -> list[tuple[int, ReportedResult]]:
+    """The results in one file, each with the position of its entry among those of its split.
+
+    Raises:
+        UserError: the file is malformed, or holds what was measured.
+    """
+    try:
+        content = read_json(path)
+    except UserError as error:
+        raise UserError(error.message, mend=error.mend or AGAIN) from error
+    try:
+        if content["task_name"] != path.stem:
+            raise ValueError(f"it is of task {content['task_name']!r}")
+        found = [
+            (position, result)
+            for split, entries in content["scores"].items()
+            for position, entry in enumerate(entries)
+            for result in _results(path.stem, split, entry)
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(f"{path}: malformed report: {error!r}", mend=AGAIN) from error
+    for _, result in found:
+        require_types(result, str(path))
+    return found
+
+
 def plan_reported(root: Path, variant: str, results: Sequence[ReportedResult]) -> list[Change]:
     """What writing ``results`` would change, in their order."""
     known = {result.identity: result for result in read_reported(root, variant)}
@@ -239,32 +265,18 @@ def _of_each(together: Sequence[ReportedResult], name: str) -> dict[str, Any] | 
 
 
 def _read(path: Path) -> list[ReportedResult]:
-    try:
-        content = read_json(path)
-    except UserError as error:
-        raise UserError(error.message, mend=error.mend or AGAIN) from error
-    try:
-        if content["task_name"] != path.stem:
-            raise ValueError(f"it is of task {content['task_name']!r}")
-        results = [
-            result
-            for split, entries in content["scores"].items()
-            for entry in entries
-            for result in _results(path.stem, split, entry)
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(f"{path}: malformed report: {error!r}", mend=AGAIN) from error
-    for result in results:
-        require_types(result, str(path))
-    return results
+    return [result for _, result in read_positions(path)]
 
 
 def _results(task: str, split: str, entry: Mapping[str, Any]) -> list[ReportedResult]:
     if "provenance" in entry:
         raise ValueError("it was measured: it has a provenance")
     metrics = {key: float(value) for key, value in entry.items() if key not in RESERVED}
-    if not metrics or not all(map(math.isfinite, metrics.values())):
-        raise ValueError("an entry has no metric, or one that is not a finite number")
+    if not metrics:
+        raise ValueError("an entry has no metric")
+    for key, value in metrics.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{key} of {entry['hf_subset']} is {value}, not a finite number")
     if entry["main_score"] not in metrics.values():
         raise ValueError("main_score is the value of no metric")
     return [

@@ -15,7 +15,6 @@ from mbrelease.registry.entry import REPO_ID, Entry, Name
 METRIC = r"^[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[^\[\]]+\])?/[A-Za-z0-9][A-Za-z0-9._@-]*$"
 ReportedMetric = Annotated[str, StringConstraints(pattern=METRIC)]
 """``task/metric`` of all of a task, or ``task[subset]/metric`` of a part of it."""
-Models = Annotated[list[Name], Field(min_length=1)]
 
 ALL_PARTS = "*"
 """As a subset: every named subset that was reported."""
@@ -109,6 +108,13 @@ class Change(Entry):
     """In percent of the other's figure, or in the unit of the figure."""
 
 
+class Band(Entry):
+    """Models under a heading; the best is the best of its band."""
+
+    title: str
+    models: list[Name] = Field(min_length=1)
+
+
 class ReportedTable(Entry):
     """A table of reported figures, or of the statistics of document sets."""
 
@@ -119,9 +125,8 @@ class ReportedTable(Entry):
     """Of the card."""
     models: list[Name] = []
     """Variants and peers, in their order."""
-    bands: dict[str, Models] = {}
-    """In the stead of ``models``: several lists, each under its heading, such as ``Base``. The best
-    is the best of its band."""
+    bands: list[Band] = []
+    """In the stead of ``models``."""
     labels: dict[Name, str] = {}
     """What models are called here, where it is not their title."""
     facts: list[Literal["parameters", "context"]] = []
@@ -143,7 +148,7 @@ class ReportedTable(Entry):
     @property
     def all_models(self) -> tuple[str, ...]:
         """Every model of the table, each once."""
-        listed = [*self.models, *(name for band in self.bands.values() for name in band)]
+        listed = [*self.models, *(name for band in self.bands for name in band.models)]
         return tuple(dict.fromkeys(listed))
 
     @model_validator(mode="after")

@@ -45,7 +45,10 @@ def _peers(document: Document) -> Iterator[Mistake]:
 
 def _models(document: Document, table: Path) -> Iterator[Mistake]:
     known = [*keys(document, "variants"), *keys(document, "peers")]
-    bands = [(*table, "bands", band) for band in keys(document, *table, "bands")]
+    bands = [
+        (*table, "bands", index, "models")
+        for index, _ in enumerate(items(document, *table, "bands"))
+    ]
     listed: set[str] = set()
     for path in [(*table, "models"), *bands]:
         seen: set[str] = set()
