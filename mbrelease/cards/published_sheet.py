@@ -66,9 +66,7 @@ class Sheet:
         peer = self.project.registry.peers.get(model)
         if peer is not None:
             return self.registry.at("peers", model, "title").tell(peer.title)
-        at = self.registry.at("variants", model)
-        title = self.project.registry.variants[model].card.title
-        return at.at("card", "title").tell(title) if title else at.tell(model)
+        return variant_title(self.project, self.registry, model)
 
     def column_label(self, column: int) -> Told:
         """What a column is called."""
@@ -81,11 +79,7 @@ class Sheet:
         entry = self.table.columns[column]
         found = (self.figures.of(model, entry) for model in self.table.all_models)
         lower = any(figure.lower_is_better for figure in found if figure is not None)
-        return (
-            phrase(f"{{}}{NO_BREAK}↓", label)
-            if self.lower_is_better(column)
-            else phrase("{}", label)
-        )
+        return phrase(f"{{}}{NO_BREAK}↓" if lower else "{}", label)
 
     def fact(self, model: str, fact: str) -> Told | None:
         """``parameters`` or ``context`` of ``model``, where the registry says it."""
@@ -113,6 +107,13 @@ class Sheet:
             sd = self.figures.reported(model, entry.sd, figure.decimals + 1)
         found = deviation(self.figures, self.sets, model, entry, figure)
         return Cell(model, column, figure, sd, found)
+
+
+def variant_title(project: Project, registry: Place, variant: str) -> Told:
+    """What a card calls ``variant``."""
+    at = registry.at("variants", variant)
+    title = project.registry.variants[variant].card.title
+    return at.at("card", "title").tell(title) if title else at.tell(variant)
 
 
 def open_sheet(project: Project, reports: Reports, name: str) -> Sheet:
