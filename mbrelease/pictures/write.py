@@ -24,19 +24,27 @@ def write_pictures(draw: Callable[[], Mapping[str, Picture]], folder: Path) -> l
         MissingExtra: matplotlib is not installed.
         UserError: the folder cannot be written.
     """
+    files = {folder / name: data for name, data in picture_files(draw).items()}
+    for path, data in files.items():
+        write_bytes(path, data)
+    return list(files)
+
+
+def picture_files(draw: Callable[[], Mapping[str, Picture]]) -> dict[str, bytes]:
+    """What ``draw`` gives by the stems of the files as the bytes of an SVG and a PNG, by name.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise MissingExtra("plot", "drawing pictures") from error
     from mbrelease.pictures import render
 
-    written = []
+    files = {}
     with render.plain_style():
         for stem, picture in draw().items():
-            for path, data in (
-                (folder / f"{stem}.svg", render.svg_bytes(picture)),
-                (folder / f"{stem}.png", render.png_bytes(picture)),
-            ):
-                write_bytes(path, data)
-                written.append(path)
-    return written
+            files[f"{stem}.svg"] = render.svg_bytes(picture)
+            files[f"{stem}.png"] = render.png_bytes(picture)
+    return files

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from mbrelease.cards.escape import one_line
-from mbrelease.cards.told import phrase
+from mbrelease.cards.told import Origin, Told, phrase
+from mbrelease.cards.trace import NUMBER
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,30 @@ def enumerated(parts: Sequence[str | Wording]) -> Wording:
     if len(parts) < 2:
         return several(parts)
     return worded("{} and {}", several(parts[:-1], ", "), parts[-1])
+
+
+def sourced(sentence: str, origins: Mapping[str, Origin], otherwise: Origin) -> Wording:
+    """``sentence`` with an origin for each number in it.
+
+    Args:
+        sentence: plain text.
+        origins: of numbers, by their text.
+        otherwise: of numbers that ``origins`` does not have.
+    """
+    pieces: list[str] = []
+    end = 0
+    for found in NUMBER.finditer(sentence):
+        told = Told(found[0], origins.get(found[0], otherwise))
+        pieces += [sentence[end : found.start()], told]
+        end = found.end()
+    pieces.append(sentence[end:])
+    pattern, parts = "", []
+    for piece in pieces:
+        bare = piece.strip()
+        if bare:  # blanks at the end of a part would be lost
+            before = len(piece) - len(piece.lstrip())
+            pattern += f"{piece[:before]}{{}}{piece[before + len(bare) :]}"
+            parts.append(piece if isinstance(piece, Told) else bare)
+        else:
+            pattern += piece
+    return Wording(pattern, tuple(parts))
