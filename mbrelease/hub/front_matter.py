@@ -1,25 +1,19 @@
-"""The YAML between the first two ``---`` lines of a README.md, which the Hub reads as metadata."""
+"""The metadata of the README that is pushed: the offline rules first, then the server's own."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import yaml
-
+from mbrelease.hub.client import headers_of, raise_for_status, sentences
 from mbrelease.hub.problems import Problem
+from mbrelease.metadata.check import check_metadata
 
-_FRONT_MATTER = re.compile(
-    r"\A(?:\ufeff)?---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE
-)
-_MEND = "begin it with '---', the metadata as YAML, and '---' (mbrelease card writes it)"
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
-
-def front_matter(text: str) -> str | None:
-    """The YAML text at the head of a README, or ``None`` if there is none."""
-    match = _FRONT_MATTER.match(text)
-    return match.group(1) if match else None
+ANSWER_SECONDS = 60.0
 
 
 def readme_problems(path: Path) -> Iterator[Problem]:
@@ -29,24 +23,38 @@ def readme_problems(path: Path) -> Iterator[Problem]:
     except UnicodeDecodeError as error:
         yield Problem(f"README.md is not UTF-8 text (byte {error.start})", "save it as UTF-8")
         return
-    content = front_matter(text)
-    if content is None:
-        yield Problem("README.md has no front matter: the Hub would show no metadata", _MEND)
-        return
-    try:
-        metadata = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        # The first line of the YAML is the second of the file.
-        where = f":{mark.line + 2}:{mark.column + 1}" if mark else ""
-        what = getattr(error, "problem", None) or "not valid YAML"
-        yield Problem(f"README.md{where}: front matter: {what}")
-        return
-    except (ValueError, RecursionError) as error:
-        # Such as the date 2024-13-45, a number of 5,000 digits, or lists within lists.
-        yield Problem(
-            f"README.md: front matter: not valid YAML: {error}", "put the value in quotes"
+    for finding in check_metadata(text):
+        if finding.is_error:
+            yield Problem(f"{finding.place}: {finding.what}", finding.mend)
+
+
+def ask_server(api: HfApi, repo_id: str, text: str) -> tuple[list[str], list[str]]:
+    """What the Hub says of a README: errors, for which it refuses it, and warnings.
+
+    Both are empty where a server has no such check.
+
+    Raises:
+        CheckFailed: the Hub cannot be asked.
+    """
+    from huggingface_hub import get_session
+
+    with sentences(api, repo_id):
+        response = get_session().post(
+            f"{api.endpoint}/api/validate-yaml",
+            json={"content": text, "repoType": "model"},
+            headers=headers_of(api),
+            timeout=ANSWER_SECONDS,
         )
-        return
-    if not isinstance(metadata, dict):
-        yield Problem("README.md: its front matter is not a map of keys to values", _MEND)
+        if response.status_code == 404:
+            return [], []
+        if response.status_code != 400:
+            raise_for_status(response)
+        answer = response.json()
+    errors = _messages(answer.get("errors"))
+    if response.status_code == 400 and not errors:
+        errors = ["no reason given"]
+    return errors, _messages(answer.get("warnings"))
+
+
+def _messages(entries: list[dict[str, object]] | None) -> list[str]:
+    return [str(entry.get("message")) for entry in entries or []]

@@ -8,14 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mbrelease.errors import UserError, did_you_mean
-from mbrelease.hub.client import (
-    headers_of,
-    raise_for_status,
-    sentences,
-    shown_endpoint,
-    token_of,
-)
+from mbrelease.hub.client import shown_endpoint, token_of
 from mbrelease.hub.contents import LocalFile, read_contents
+from mbrelease.hub.front_matter import ask_server
 from mbrelease.hub.problems import Problem, refusal
 from mbrelease.hub.remote import GIT_ATTRIBUTES, Remote, is_same, is_tag_name, read_remote
 from mbrelease.hub.rights import read_rights
@@ -284,22 +279,8 @@ def _validate_metadata(api: HfApi, repo_id: str, readme: Path) -> list[str]:
     Raises:
         CheckFailed: the Hub does not accept it, or cannot be asked.
     """
-    from huggingface_hub import get_session
-
-    with sentences(api, repo_id):
-        response = get_session().post(
-            f"{api.endpoint}/api/validate-yaml",
-            json={"content": readme.read_text(encoding="utf-8"), "repoType": "model"},
-            headers=headers_of(api),
-            timeout=60.0,
-        )
-        if response.status_code == 404:
-            return []
-        if response.status_code != 400:
-            raise_for_status(response)
-        answer = response.json()
-    errors = [str(error.get("message")) for error in answer.get("errors") or []]
-    if errors or response.status_code == 400:
-        told = "; ".join(errors) or "no reason given"
+    errors, warnings = ask_server(api, repo_id, readme.read_text(encoding="utf-8"))
+    if errors:
+        told = "; ".join(errors)
         raise refusal([Problem(f"the Hub does not accept README.md's metadata: {told}")])
-    return [f"README.md: {warning.get('message')}" for warning in answer.get("warnings") or []]
+    return [f"README.md: {warning}" for warning in warnings]

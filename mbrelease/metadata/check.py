@@ -11,7 +11,7 @@ from mbrelease.metadata.finding import Finding
 from mbrelease.metadata.front_matter import FrontMatter, read_front_matter
 from mbrelease.metadata.kinds import nothing_is_null, numbers_are_finite
 from mbrelease.metadata.spot import Spot
-from mbrelease.metadata.yaml_versions import read_differently
+from mbrelease.metadata.yaml_versions import impossible_dates, read_differently
 
 
 def check_metadata(text: str, *, repo_id: str | None = None) -> list[Finding]:
@@ -30,6 +30,7 @@ def check_metadata(text: str, *, repo_id: str | None = None) -> list[Finding]:
         *nothing_is_null(top),
         *numbers_are_finite(top),
         *_read_differently(top),
+        *impossible_dates(top),
         *check_fields(top),
         *check_lineage(top, repo_id),
     ]

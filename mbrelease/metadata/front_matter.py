@@ -74,8 +74,8 @@ def read_yaml(text: str, lines_before: int = 0) -> tuple[Document | None, list[F
         data = ("\n" * lines_before + text).encode("utf-8", "surrogatepass")
         document = parse_document(data, Path(README))
     except InvalidRegistry as error:
-        return None, [_finding(mistake) for mistake in error.mistakes]
-    return document, [_finding(mistake) for mistake in document.mistakes]
+        return None, [_finding(mistake, "not valid YAML: ") for mistake in error.mistakes]
+    return document, [_finding(mistake, "") for mistake in document.mistakes]
 
 
 def _document(text: str, lines_before: int) -> tuple[Document | None, list[Finding]]:
@@ -101,7 +101,8 @@ def _fences(match: re.Match[str], opening: int, closing: int) -> list[Finding]:
     return findings
 
 
-def _finding(mistake: Mistake) -> Finding:
+def _finding(mistake: Mistake, kind: str) -> Finding:
     # The parser is that of registries, and says so in two of its messages.
     said = mistake.message.replace("a registry is", "it is").replace("the registry is", "it is")
+    said = kind + said.removeprefix("not YAML: ")
     return Finding(mistake.line, "", f"front matter: {said}", column=mistake.column)

@@ -53,6 +53,19 @@ def read_differently(top: Spot) -> Iterator[Finding]:
             yield from _difference(spot, node)
 
 
+def impossible_dates(top: Spot) -> Iterator[Finding]:
+    """Plain values at which PyYAML stops: ``2024-13-45`` has the form of a date and is none."""
+    for spot in top.everything():
+        node = spot.node
+        source = spot.document.text[node.start : node.end]
+        if node.children is None and not node.shared and _old_kind(source) == "a date":
+            try:
+                _construct(source)
+            except ValueError as error:
+                what = f"{shown(source)} is no date, and the Hub's client stops at it: {error}"
+                yield spot.error(what, f'"{source}"')
+
+
 def _difference(spot: Spot, node: Node) -> Iterator[Finding]:
     source = _DECORATION.sub("", spot.document.text[node.start : node.end], count=1).strip()
     if not source or source[0] in _QUOTED or "\n" in source:
@@ -86,12 +99,15 @@ def _new_kind(source: str) -> str:
 
 
 def _old_number(source: str) -> Any:
-    tag = _RESOLVER.resolve(ScalarNode, source, (True, False))
-    constructor = yaml.constructor.SafeConstructor()
     try:
-        return _same(constructor.construct_object(ScalarNode(tag, source)))
+        return _same(_construct(source))
     except ValueError:  # such as 5,000 digits
         return None
+
+
+def _construct(source: str) -> Any:
+    tag = _RESOLVER.resolve(ScalarNode, source, (True, False))
+    return yaml.constructor.SafeConstructor().construct_object(ScalarNode(tag, source))
 
 
 def _new_number(source: str) -> Any:

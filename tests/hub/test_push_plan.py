@@ -106,7 +106,12 @@ def test_a_cut_weights_file_is_refused(api: HfApi, release: Path) -> None:
         ("---\n- a\n---\n", "not a map"),
         ("---\ndate: 2024-13-45\n---\n", "month must be in 1..12"),
         ("---\nx: " + "[" * 5000 + "\n---\n", "not valid YAML"),
-        ("---\nlicense: 7\nlanguage: {a: b}\n---\n", "the Hub does not accept"),
+        ("---\nlicense: 7\nlanguage: {a: b}\n---\n", "README.md:2: license is 7 and must be text"),
+        ("---\nlicense: apache2\n---\n", "README.md:2: license 'apache2' is unknown to the Hub"),
+        (
+            "---\nbase_model: ./run\nlicense: mit\n---\n",
+            "README.md:2: base_model './run' is a path",
+        ),
     ],
 )
 def test_metadata_that_the_hub_would_not_take_is_told_before_anything_is_sent(
@@ -114,6 +119,24 @@ def test_metadata_that_the_hub_would_not_take_is_told_before_anything_is_sent(
 ) -> None:
     (release / "README.md").write_text(text)
     assert told in problems(make_plan(release, REPO, api=api))
+
+
+def test_what_only_the_server_refuses_is_a_problem_too(
+    cut_api: HfApi, proxy, release: Path
+) -> None:
+    def refuse(method: str, path: str, status: int, body: bytes) -> tuple[int, bytes]:
+        if path != "/api/validate-yaml":
+            return status, body
+        return 400, b'{"errors": [{"message": "a rule of tomorrow"}], "warnings": []}'
+
+    proxy.tamper = refuse
+    told = problems(make_plan(release, REPO, api=cut_api))
+    assert told == "the Hub does not accept README.md's metadata: a rule of tomorrow"
+
+
+def test_a_warning_of_the_metadata_is_no_problem(api: HfApi, release: Path) -> None:
+    (release / "README.md").write_text("---\nlicense: mit\npipeline_tag: fill-masks\n---\n")
+    assert make_plan(release, REPO, api=api).is_clean
 
 
 def test_a_release_without_a_card_or_config_is_refused(api: HfApi, release: Path) -> None:
