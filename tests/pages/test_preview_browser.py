@@ -128,7 +128,7 @@ def test_pages_fit_and_show_all_their_pictures(tmp_path: Path, dark: bool) -> No
         assert each["sticking_out"] == [], each
         assert all(each["pictures"]), each
         assert each["lost"] == [] and each["scripts"] == 0
-        assert each["paper"] == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)")
+        assert each["paper"] == ("rgb(13, 17, 23)" if dark else "rgb(255, 255, 255)")
         assert each["beside"] == (each["width"] == 1280)
         assert each["below"] == (each["width"] == 390)
         assert each["text"] > 0

@@ -13,7 +13,7 @@ from page_reading import CARD, Page, write_card
 
 from mbrelease.cards.preview import preview_html
 from mbrelease.cli.card_preview import preview
-from mbrelease.errors import UserError
+from mbrelease.errors import MissingExtra, UserError
 
 
 def page(readme: Path, repo_id: str | None = "lab/owl") -> Page:
@@ -179,3 +179,13 @@ def test_no_torch_is_needed(tmp_path: Path) -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
+
+
+def test_without_the_extra_its_name_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mbrelease.pages import markdown
+
+    monkeypatch.setattr(markdown, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"needs the extra \[preview\]"):
+        preview(write_card(tmp_path / "owl"), output=tmp_path / "x.html", port=None)
