@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mbrelease.cards.told import Place, place
-from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import UserError
 from mbrelease.evaluation.evidence import scratch_folder
 from mbrelease.files import claimed, read_json, sha256_bytes, sha256_file, sha256_json, write_json
@@ -94,25 +94,17 @@ def release_identity(release: Path) -> Identity:
         UserError: it is no checkpoint, or has no tokenizer.json.
     """
     checkpoint = open_checkpoint(release)
-    found = {
+    settings = {
         path.relative_to(release).as_posix(): sha256_file(path)
         for pattern in _SETTINGS
         for path in release.glob(pattern)
     }
-    return Identity(**_of(checkpoint), settings_sha256=sha256_json(found))
-
-
-def checkpoint_identity(checkpoint: Checkpoint) -> Identity:
-    """The same of a checkpoint whose release is not at hand."""
-    return Identity(**_of(checkpoint))
-
-
-def _of(checkpoint: Checkpoint) -> dict[str, str]:
-    return {
-        "weights_sha256": checkpoint.weights_sha256,
-        "config_sha256": checkpoint.config.sha256,
-        "tokenizer_sha256": checkpoint.tokenizer_sha256,
-    }
+    return Identity(
+        checkpoint.weights_sha256,
+        checkpoint.config.sha256,
+        checkpoint.tokenizer_sha256,
+        sha256_json(settings),
+    )
 
 
 def outcomes_file(evidence: Path, weights_sha256: str) -> Path:
@@ -120,7 +112,27 @@ def outcomes_file(evidence: Path, weights_sha256: str) -> Path:
     return evidence / FOLDER / f"{weights_sha256[:DIGITS]}.json"
 
 
-def known_outcomes(evidence: Path, identity: Identity) -> Outcomes:
+def known_outcomes(evidence: Path, weights_sha256: str, release: Path | None = None) -> Outcomes:
+    """What a card of these weights can show.
+
+    Args:
+        evidence: The folder of the evidence.
+        weights_sha256: Of the model.
+        release: Its folder. Where that is not on disk, or has other weights yet, the weights
+            alone say which outcomes are the model's.
+
+    Raises:
+        UserError: the file, or the release, is malformed.
+    """
+    identity = Identity(weights_sha256)
+    path = outcomes_file(evidence, weights_sha256)
+    if path.is_file() and release is not None and (release / "config.json").is_file():
+        found = release_identity(release)
+        identity = found if found.weights_sha256 == weights_sha256 else identity
+    return read_outcomes(evidence, identity)
+
+
+def read_outcomes(evidence: Path, identity: Identity) -> Outcomes:
     """What is known of the blocks of a model; nothing that was run with another one.
 
     Raises:
@@ -143,7 +155,7 @@ def write_outcome(evidence: Path, identity: Identity, outcome: Outcome) -> None:
     """
     path = outcomes_file(evidence, identity.weights_sha256)
     with claimed(scratch_folder(evidence) / f"{FOLDER}.{path.name}.lock"):
-        kept = dict(known_outcomes(evidence, identity).by_key)
+        kept = dict(read_outcomes(evidence, identity).by_key)
         content = _content(identity, (kept | {outcome.key: outcome}).values())
         if not path.is_file() or read_json(path) != content:
             write_json(path, content)
