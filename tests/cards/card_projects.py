@@ -10,11 +10,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from mbrelease.cards.limitations import Facts, limitations
+from mbrelease.cards.looks import Looks
+from mbrelease.cards.scores import Evaluation, Row
+from mbrelease.cards.task_notes import task_notes
+from mbrelease.cards.told import Place, visible
+from mbrelease.cards.training import read_training
+from mbrelease.cards.weights import Sizes
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, write_record
 from mbrelease.evaluation.jobs import task_sha256
 from mbrelease.evaluation.metrics import classification_metrics
 from mbrelease.files import sha256_json
 from mbrelease.registry.project import Project
+from mbrelease.registry.schema import CardText, Corpus, Variant
 from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.decision import Decision
 from mbrelease.selection.entrants import (
@@ -200,8 +208,9 @@ def provenance(weights: str, task: str, split: str, **changes: Any) -> Provenanc
 def record(
     weights: str, task: str, split: str, metrics: Mapping[str, float], **changes: Any
 ) -> EvidenceRecord:
-    """A record with an interval of ± 1/90 around each metric."""
+    """A record with an interval of ± 1/90 around each metric; seeds differ by 1/500."""
     seeds = range(N_SEEDS if task == "section" else 0)
+    middle = (N_SEEDS - 1) / 2
     return EvidenceRecord(
         task_name=task,
         split=split,
@@ -209,7 +218,11 @@ def record(
         metrics=dict(metrics),
         n_examples=EXAMPLES[split],
         ci95={name: (value - 1 / 90, value + 1 / 90) for name, value in metrics.items()},
-        experiments=tuple({"seed": seed, **metrics} for seed in seeds),
+        experiments=tuple(
+            {"seed": seed}
+            | {name: value + (seed - middle) / 500 for name, value in metrics.items()}
+            for seed in seeds
+        ),
         counts={"truncated": 17},
         provenance=provenance(weights, task, split, **changes),
         languages=("en",),
@@ -301,6 +314,43 @@ def election(built: Built) -> Election:
 def decision(built: Built, **changes: Any) -> Decision:
     """What the policy decides on the evidence, with ``changes``."""
     return decide_among(election(built)).model_copy(update=changes)
+
+
+def row(task: AnyTask, split: str, metric: str, *records: EvidenceRecord) -> Row:
+    """A row of the evaluation; ``records`` as if each stood in its file."""
+    places = (
+        Place(f"evidence/{one.provenance.weights_sha256[:16]}/{task.name}.json")
+        .at("scores", split)
+        .entry(one.provenance.key)
+        for one in records
+    )
+    return Row(task, split, metric, records, tuple(places))
+
+
+def notes(given: Evaluation) -> list[str]:
+    """What a card says of each task, as a reader sees it."""
+    settings = {one.task.name: Place("registry.yaml").at("suites", 0) for one in given.rows}
+    return [visible(note) for note in task_notes(given, settings)]
+
+
+def said(given: Evaluation) -> list[str]:
+    """The limitations that follow from an evaluation alone, as a reader sees them."""
+    at = Place("registry.yaml").at("variants", "science")
+    facts = Facts(
+        text=CardText(),
+        variant=at,
+        sizes=Sizes(),
+        context_place=at.at("architecture", "context"),
+        languages=(),
+        training=read_training(Variant(), at, None, None),
+        data=(),
+        corpus=Corpus(),
+        averaged=None,
+        choice=None,
+        looks=Looks(),
+        evaluation=given,
+    )
+    return [visible(one.sentence) for one in limitations(facts)]
 
 
 Build = Callable[..., Built]

@@ -16,7 +16,8 @@ MARK = re.compile(r"^<!-- /?mbrelease:[a-z_]+ -->\n", re.MULTILINE)
 def body(card: str) -> str:
     """The card without its front matter and the marks of its regions."""
     assert card.startswith("---\n")
-    return re.sub(r"\n{3,}", "\n\n", MARK.sub("", card.split("\n---\n", 1)[1]))
+    text = MARK.sub("", card.split("\n---\n", 1)[1])
+    return "\n" + re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
 
 
 def parse(markdown: str) -> list[Token]:

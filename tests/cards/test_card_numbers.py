@@ -4,6 +4,7 @@ import copy
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from card_projects import (
     AVERAGE,
@@ -41,10 +42,17 @@ def number(text: str) -> float:
     return float(text.strip("* ").replace("−", "-"))
 
 
-def value_and_interval(cell: str) -> tuple[str, tuple[str, str]]:
-    match = re.fullmatch(r"(\S+) \[(\S+), (\S+)\]", cell)
+def value_spread_interval(cell: str) -> tuple[str, str | None, tuple[str, str]]:
+    match = re.fullmatch(r"(\S+)(?: ± (\S+))? \[(\S+), (\S+)\]", cell)
     assert match is not None, cell
-    return match[1], (match[2], match[3])
+    return match[1], match[2], (match[3], match[4])
+
+
+def change_and_interval(cell: str) -> tuple[float, tuple[float, float] | None]:
+    match = re.fullmatch(r"([^ \[]+)(?: \[(\S+), (\S+)\])?", cell)
+    assert match is not None, cell
+    interval = (number(match[2]), number(match[3])) if match[2] else None
+    return number(match[1]), interval
 
 
 @pytest.mark.parametrize("splits", [("dev", "test"), ("dev",)])
@@ -66,16 +74,38 @@ def test_table_equals_the_evidence_files(build: Build, splits: tuple[str, ...]) 
                 if r.split == split
             ]
             stored[column] = found.metrics[key]
-            value, interval = value_and_interval(row[column])
+            value, spread, interval = value_spread_interval(row[column])
             assert value.strip("*") == f"{found.metrics[key]:.{places}f}"
             assert interval == tuple(f"{bound:.{places}f}" for bound in found.ci95[key])
             assert row["n"] == f"{found.n_examples:,}"
+            by_seed = [experiment[key] for experiment in found.experiments]
+            assert spread == (f"{np.std(by_seed, ddof=1):.{places}f}" if by_seed else None)
         change = stored["this model"] - stored["base"]
-        assert number(row["Δ to base"]) == pytest.approx(round(change, places), abs=1e-12)
+        shown, interval = change_and_interval(row["Δ to base"])
+        assert shown == pytest.approx(round(change, places), abs=1e-12)
+        # The scores of single examples are here of dev alone.
+        assert (interval is not None) == (split == "dev")
+        assert interval is None or interval[0] <= shown <= interval[1]
         best = (min if metric == "loss" else max)(stored.values())
         for column, value in stored.items():
             alike = f"{value:.{places}f}" == f"{best:.{places}f}"
             assert ("**" in row[column]) == alike
+
+
+def test_the_interval_of_a_change_is_that_of_the_decision(build: Build) -> None:
+    """Both are drawn from the same examples of dev, the decision's a thousand times."""
+    built = build(splits=("dev",))
+    rows = table_with(body(render_card(built.project, "science")), "this model")
+    chosen = decision(built).chosen_candidate
+    assert chosen is not None and chosen.primary is not None
+    for one in (chosen.primary, *chosen.guardrails):
+        task, metric = one.metric.split("/")
+        (row,) = [r for r in rows if (r["Task"], r["Metric"].split()[0]) == (task, metric)]
+        sign = -1 if metric == "loss" else 1
+        assert one.ci95 is not None
+        expected = sorted(sign * bound for bound in one.ci95)
+        _, interval = change_and_interval(row["Δ to base"])
+        assert interval == pytest.approx(expected, abs=0.003)
 
 
 def test_values_that_look_alike_are_both_bold_and_do_not_differ(built: Built) -> None:
@@ -185,8 +215,11 @@ def test_task_without_test_results_falls_back_to_dev_and_says_so(build: Build) -
         path.unlink()
         write_evidence(built.project.evidence, built.records[weights, "section", "dev"])
     rows = table_with(body(render_card(built.project, "science")), "this model")
-    assert [row["Split"] for row in rows] == ["test"] * 4 + ["dev"] * 2
-    assert [row["n"] for row in rows] == ["1,048"] * 4 + ["492"] * 2
+    assert [(row["Task"], row["Split"], row["n"]) for row in rows] == [
+        *[("title-abstract", "test", "1,048")] * 2,
+        *[("section", "dev", "492")] * 2,
+        *[("heldout-mlm", "test", "1,048")] * 2,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -234,10 +267,13 @@ def test_a_reference_measured_otherwise_is_left_out(built: Built) -> None:
         project.evidence, record(BASE, "title-abstract", "test", values, dtype="bfloat16")
     )
     rows = table_with(body(render_card(project, "science")), "this model")
-    for row in rows:
-        if row["Task"] == "title-abstract":
-            assert (row["base"], row["Δ to base"]) == ("–", "")
-            assert "**" not in row["this model"]  # nothing to be better than
+    missing = [row for row in rows if row["Task"] == "title-abstract"]
+    assert len(missing) == 2
+    for row in missing:
+        assert row["base"] == "–"
+        assert "Δ to base" not in row  # a column that would hold nothing
+        assert "**" not in row["this model"]  # nothing to be better than
+    assert all(row["Δ to base"] for row in rows if row not in missing)
 
 
 def test_data_on_disk_decides_between_measurements_of_two_versions(built: Built) -> None:

@@ -19,9 +19,9 @@ from mbrelease.selection.decision import write_decision
 from mbrelease.selection.policy import decide, decide_among
 
 ALL = [
-    "Summary", "Versions and lineage", "Usage", "Training", "How these weights were chosen",
-    "Evaluation", "Intended use", "Limitations", "Related models", "Licence", "Citation",
-    "How this card was made",
+    "Summary", "Contents", "Versions and lineage", "Usage", "Training",
+    "How these weights were chosen", "Evaluation", "Intended use", "Limitations",
+    "Related models", "Licence", "Citation", "How this card was made",
 ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_all_sections_in_order(built: Built) -> None:
 
 def test_an_empty_section_does_not_appear(build: Build) -> None:
     card = render_card(build(decide=False, splits=()).project, "base")
-    expected = ["Summary", "Versions and lineage", "Usage", "Limitations", "Licence"]
+    expected = ["Summary", "Contents", "Versions and lineage", "Usage", "Limitations", "Licence"]
     assert headings(body(card)) == [*expected, "How this card was made"]
     for word in ("More Information", "None", "undefined", "TODO"):
         assert word not in card

@@ -1,10 +1,12 @@
 """A project's own templates: one section at a time, and every mistake with its file and line."""
 
+import re
 from pathlib import Path
 
 import pytest
 from card_projects import Built
 from card_reading import body, headings, section
+from jinja2 import Environment, meta
 
 from mbrelease.cards.card import render_card
 from mbrelease.cards.render import shipped_templates
@@ -82,9 +84,22 @@ def test_a_template_that_is_no_text(built: Built) -> None:
 
 
 def test_every_shipped_section_stands_in_the_frame() -> None:
-    frame = (shipped_templates() / "card.md.j2").read_text()
-    for path in (shipped_templates() / "sections").glob("*.md.j2"):
-        assert f'("{path.name.removesuffix(".md.j2")}", ' in frame
+    folder = shipped_templates()
+    frame = (folder / "card.md.j2").read_text()
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("sections/*.md.j2")}
+    listed = re.findall(r'^  \("(\w+)", "[^"]+"\),$', frame, re.MULTILINE)
+    reached: set[str] = set()
+    waiting = {f"sections/{name}.md.j2" for name in listed} | literal_includes(frame)
+    while waiting:
+        reached |= waiting
+        texts = [(folder / name).read_text() for name in waiting]
+        waiting = {name for text in texts for name in literal_includes(text)} - reached
+    assert names == reached
+
+
+def literal_includes(template: str) -> set[str]:
+    found = meta.find_referenced_templates(Environment(autoescape=True).parse(template))
+    return {name for name in found if name is not None}
 
 
 def test_the_docs_list_every_name_of_the_context() -> None:
