@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from markupsafe import Markup
 
@@ -19,6 +19,7 @@ from mbrelease.cards.pictures.decision_words import front_words, trajectory_word
 from mbrelease.cards.pictures.drift_words import drift_words, read_drift
 from mbrelease.cards.pictures.lineage import family_words, read_family
 from mbrelease.cards.pictures.measured_bars import measured_bars
+from mbrelease.cards.pictures.published_bars import published_bars
 from mbrelease.cards.pictures.wording import Wording
 from mbrelease.cards.scores import Evaluation
 from mbrelease.cards.told import Place, place
@@ -28,7 +29,7 @@ from mbrelease.parity.drift_record import DriftRecord
 from mbrelease.pictures.write import picture_files
 from mbrelease.registry.project import Project
 from mbrelease.selection.decision import Decision
-from mbrelease.selection.plots.words import measured
+from mbrelease.selection.plots.words import measured as measured_on
 from mbrelease.selection.plots.write import across_metric
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ DRAWING_VERSION = 1
 SUFFIXES = ("svg", "png")
 
 Section = Literal["lineage", "training", "choice", "evaluation", "efficiency"]
+SECTIONS: tuple[Section, ...] = get_args(Section)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,6 @@ def figures(
     decision: Decision | None,
     evaluation: Evaluation | None,
     weights_sha256: str | None,
-    reported: Sequence[tuple[str, Bars]] = (),
 ) -> tuple[Figure, ...]:
     """What there is to draw of ``variant`` (a resolved name); no matplotlib is imported.
 
@@ -91,10 +92,9 @@ def figures(
         decision: of the variant, where one was made.
         evaluation: what was measured of it.
         weights_sha256: of the weights that the card is about.
-        reported: bars of reported figures, each with the stem of its files.
 
     Raises:
-        UserError: a value is NaN or infinite, or the record of a drift is malformed.
+        UserError: a value is NaN or infinite, or a record is malformed.
     """
     registry = place(project.root, project.registry_path)
     found = [_lineage_figure(project, variant)]
@@ -108,10 +108,11 @@ def figures(
     suite = project.registry.variants[variant].suite
     if evaluation is not None and suite is not None:
         for stem, speed in (("evaluation", False), ("efficiency", True)):
-            bars = measured_bars(evaluation, registry, suite, speed=speed)
             section: Section = "efficiency" if speed else "evaluation"
-            found.append(bars_figure(stem, section, bars) if bars else None)
-    found += [bars_figure(stem, "evaluation", bars) for stem, bars in reported]
+            measured = measured_bars(evaluation, variant, suite, registry, speed=speed)
+            found.append(bars_figure(stem, section, measured) if measured else None)
+    if bars := published_bars(project, variant):
+        found.append(bars_figure("reported", "evaluation", bars))
     return tuple(figure for figure in found if figure is not None)
 
 
@@ -139,7 +140,7 @@ def draw_figures(wanted: Sequence[Figure], folder: Path, known: Mapping[str, Pic
         MissingExtra: matplotlib is not installed, and something must be drawn.
         UserError: a file that mbrelease did not draw is in the way, or one cannot be written.
     """
-    stale = [one for one in wanted if not _is_current(one, folder, known.get(one.stem))]
+    stale = [one for one in wanted if not is_current(one, folder, known.get(one.stem))]
     files = picture_files(lambda: {one.stem: one.draw() for one in stale}) if stale else {}
     for name in files:
         _refuse_foreign(folder / name, files[name], known)
@@ -237,7 +238,7 @@ def _decision_figures(decision: Decision, at: Place) -> list[Figure | None]:
 
 
 def _trajectory_figure(stem: str, decision: Decision, metric: str, at: Place) -> Figure | None:
-    if sum(measured(one, metric) is not None for one in decision.candidates) < 2:
+    if sum(measured_on(one, metric) is not None for one in decision.candidates) < 2:
         return None  # one point is no trajectory
 
     def draw() -> Picture:
@@ -252,7 +253,7 @@ def _trajectory_figure(stem: str, decision: Decision, metric: str, at: Place) ->
 
 def _front_figure(decision: Decision, across: str, at: Place) -> Figure | None:
     both = (across, decision.policy.primary)
-    if sum(all(measured(one, m) for m in both) for one in decision.candidates) < 2:
+    if sum(all(measured_on(one, m) for m in both) for one in decision.candidates) < 2:
         return None
 
     def draw() -> Picture:
@@ -277,7 +278,8 @@ def _figure(
     return Figure(stem, section, words.markup, sha256_json(content), draw)
 
 
-def _is_current(figure: Figure, folder: Path, known: PictureLock | None) -> bool:
+def is_current(figure: Figure, folder: Path, known: PictureLock | None) -> bool:
+    """Whether the files in ``folder`` show ``figure``, as the lock says ``known`` of them."""
     if known is None or known.data_sha256 != figure.data_sha256:
         return False
     files = {suffix: folder / f"{figure.stem}.{suffix}" for suffix in SUFFIXES}

@@ -111,7 +111,21 @@ def bars_words(bars: Bars) -> Wording:
 
 
 def _group_words(bars: Bars, group: Group) -> Wording:
-    if bars.reference is None or group.values[bars.reference] is None:
-        return worded("{} of {}", group.label, group.texts[bars.own])
-    texts = (group.texts[bars.own], group.texts[bars.reference])
-    return worded("{} of {} against {}", group.label, *texts)
+    own = group.texts[bars.own]
+    if bars.reference is not None and group.values[bars.reference] is not None:
+        return worded("{} of {} against {}", group.label, own, group.texts[bars.reference])
+    best = _best(group)
+    if bars.reference is not None or best is None:
+        return worded("{} of {}", group.label, own)
+    if group.texts[best] == own:
+        return worded("{} of {}, the best", group.label, own)
+    ahead = (group.texts[best], bars.models[best])
+    return worded("{} of {} after {} of {}", group.label, own, *ahead)
+
+
+def _best(group: Group) -> int | None:
+    """The position of the best value, where there are several."""
+    known = {i: value for i, value in enumerate(group.values) if value is not None}
+    if len(known) < 2:
+        return None
+    return (max if group.better == "higher" else min)(known, key=lambda i: known[i])

@@ -14,14 +14,15 @@ _SPEED = "efficiency"
 
 
 def measured_bars(
-    evaluation: Evaluation, registry: Place, suite: str, *, speed: bool = False
+    evaluation: Evaluation, variant: str, suite: str, registry: Place, *, speed: bool = False
 ) -> Bars | None:
     """The bars of ``evaluation``; ``None`` where there is no other model to hold this one against.
 
     Args:
         evaluation: this model stands last, and its parent, if it was measured, first.
-        registry: the registry's file, where names come from.
-        suite: the name of the suite there.
+        variant: the name of this model.
+        suite: the name of its suite.
+        registry: the registry's file, where these names come from.
         speed: of the tasks that measure speed, which are left out otherwise.
 
     Raises:
@@ -33,15 +34,13 @@ def measured_bars(
     rows = [row for row in rows if any(value is not None for value in row.values[:-1])]
     if not rows or len(evaluation.columns) < 2:
         return None
+    names = [*(column.label for column in evaluation.columns[:-1]), variant]
     splits = list(dict.fromkeys(row.split for row in rows))
     return Bars(
         title="Speed" if speed else "Evaluation",
         subtitle=_subtitle(evaluation, splits),
-        models=tuple(
-            registry.at("variants", column.label).tell(column.label)
-            for column in evaluation.columns
-        ),
-        own=len(evaluation.columns) - 1,
+        models=tuple(registry.at("variants", name).tell(name) for name in names),
+        own=len(names) - 1,
         reference=0,
         groups=tuple(_group(row, registry.at("suites", suite), len(splits) > 1) for row in rows),
     )
