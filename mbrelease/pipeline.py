@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from mbrelease import __version__
 from mbrelease.averaging.recipes import RecipeInput, parse_recipe
-from mbrelease.cards.card import render_card
+from mbrelease.cards.lock import LOCK_NAME
+from mbrelease.cards.write import write_variant_card
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.normalize import release_files, write_release
 from mbrelease.errors import CheckFailed, UserError
@@ -30,7 +31,6 @@ from mbrelease.files import (
     sha256_file,
     sha256_json,
     write_json,
-    write_text,
 )
 from mbrelease.parity.verify import verify
 from mbrelease.progress import SILENT, Progress
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mbrelease.hub.receipt import Receipt
 
 CARD = "README.md"
+OF_THE_CARD = (CARD, LOCK_NAME, "figures", ".eval_results")
 # What may be deleted at any time: it only saves work.
 STATE = ".mbrelease"
 STEPS = ("evaluate", "average", "select", "report", "assemble", "verify", "card", "push")
@@ -276,13 +277,14 @@ class _Run:
         return Step("verify", True, ", ".join(f"{n} {status}" for status, n in counts.items() if n))
 
     def card(self) -> Step:
-        """Write the card into the release."""
+        """Run the code of the card against the release, and write the card into it."""
         path = self.project.release(self.variant) / CARD
-        text = render_card(self.project, self.variant)
-        changed = not path.exists() or path.read_bytes() != text.encode()
-        if changed:
-            write_text(path, text)
-        return Step("card", changed, self._shown(path))
+        written = write_variant_card(
+            self.project, self.variant, path, run=True, progress=self.progress
+        )
+        for remark in written.remarks:
+            self.progress.note(remark)
+        return Step("card", written.changed, self._shown(path))
 
     def push(self, destination: Destination) -> tuple[Step, Receipt]:
         """Publish the release folder in one guarded commit."""
@@ -393,11 +395,11 @@ def _identity(parent: Checkpoint) -> dict[str, str]:
 
 
 def _contents(folder: Path) -> dict[str, str]:
-    """The sha256 of each file of a release but its card."""
+    """The sha256 of each file of a release but its card and what comes with that."""
     return {
         file.relative_to(folder).as_posix(): sha256_file(file)
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != CARD
+        if file.is_file() and file.relative_to(folder).parts[0] not in OF_THE_CARD
     }
 
 

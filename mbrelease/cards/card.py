@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from markupsafe import Markup
 
 from mbrelease import __version__
 from mbrelease.cards.context import CardContext, folder_context, variant_context
-from mbrelease.cards.lock import Lock, PictureLock, lock_path, text_sha256, write_lock
-from mbrelease.cards.regions import Page, fresh_page, generated_keys, merged, read_page
+from mbrelease.cards.figures import SECTIONS, Figure, figures
+from mbrelease.cards.regions import Page, fresh_page, read_page
 from mbrelease.cards.render import render, template_folders
+from mbrelease.cards.snippets.outputs import with_outputs
+from mbrelease.cards.snippets.records import Outcomes, known_outcomes
 from mbrelease.cards.told import Span, extract
 from mbrelease.cards.trace import NUMBER, Number, numbers_in
-from mbrelease.errors import UserError
-from mbrelease.files import read_text, write_text
+from mbrelease.cards.weights import read_decision_of
+from mbrelease.files import read_text
 from mbrelease.registry.project import Project
 
 OWN_TEMPLATES = "templates"
@@ -39,6 +43,8 @@ class Card:
     page: Page
     """Of nothing but generated regions."""
     numbers: tuple[Number, ...]
+    figures: tuple[Figure, ...]
+    """All pictures that could stand on it."""
 
     @property
     def text(self) -> str:
@@ -51,12 +57,19 @@ class Card:
         return tuple(n for n in self.numbers if n.origin is None and n.template is None)
 
 
-def make_card(project: Project, variant: str, *, version: str = __version__) -> Card:
+def make_card(
+    project: Project,
+    variant: str,
+    *,
+    pictures: Collection[str] = (),
+    version: str = __version__,
+) -> Card:
     """The card of ``variant``; the same inputs give the same card.
 
     Args:
         project: the registry, with decisions and evidence beside it.
         variant: a variant's name or an alias.
+        pictures: which of its pictures stand on it, by their stems.
         version: of the mbrelease that the card names as its writer.
 
     Raises:
@@ -65,7 +78,18 @@ def make_card(project: Project, variant: str, *, version: str = __version__) -> 
         CheckFailed: the decision chose no candidate.
     """
     name = project.resolve_name(variant)
-    return _card(name, variant_context(project, name, version), project.root / OWN_TEMPLATES)
+    context = variant_context(project, name, version)
+    weights_sha256 = context.model.weights_sha256
+    drawable = figures(
+        project,
+        name,
+        decision=read_decision_of(project, name),
+        evaluation=context.evaluation,
+        weights_sha256=weights_sha256,
+    )
+    shown = replace(context, pictures=_pictures([f for f in drawable if f.stem in pictures]))
+    outcomes = _outcomes(project, name, weights_sha256)
+    return _card(name, shown, project.root / OWN_TEMPLATES, outcomes, drawable)
 
 
 def render_card(project: Project, variant: str) -> str:
@@ -88,7 +112,7 @@ def make_folder_card(folder: Path, repo_id: str | None = None) -> Card:
     Raises:
         UserError: ``folder`` is no checkpoint, or one of its files is malformed.
     """
-    return _card(str(folder), folder_context(folder, repo_id), None)
+    return _card(str(folder), folder_context(folder, repo_id), None, None)
 
 
 def render_folder_card(folder: Path, repo_id: str | None = None) -> str:
@@ -96,45 +120,33 @@ def render_folder_card(folder: Path, repo_id: str | None = None) -> str:
     return make_folder_card(folder, repo_id).text
 
 
-def write_card(card: Card, readme: Path) -> bool:
-    """Write ``card`` and its lock, and leave what the author wrote in ``readme`` as it is.
-
-    Returns:
-        Whether anything changed.
-
-    Raises:
-        UserError: ``readme`` holds a card that mbrelease did not write, or its marks are broken.
-    """
-    page = card.page
-    if readme.exists():
-        old = read_page(read_text(readme), str(readme))
-        if not old.regions:
-            raise UserError(
-                f"{readme} was written by another hand: it has no generated regions",
-                mend="move it away, write the card, and bring back what should stand around them",
-            )
-        page = merged(old, card.front_matter, card.page.regions, GENERATED_KEYS)
-    changed = not readme.exists() or read_text(readme) != page.text
-    if changed:
-        write_text(readme, page.text)
-    return write_lock(lock_path(readme), _lock(card)) or changed
+def _pictures(shown: Sequence[Figure]) -> dict[str, tuple[Markup, ...]]:
+    found: dict[str, tuple[Markup, ...]] = dict.fromkeys(SECTIONS, ())
+    for figure in shown:
+        image = Markup(f"![{figure.alt!s}]({figure.png})")  # noqa: S704  (alt is Markdown)
+        found[figure.section] = (*found[figure.section], image)
+    return found
 
 
-def _lock(card: Card) -> Lock:
-    pictures: dict[str, PictureLock] = {}
-    return Lock(
-        variant=card.variant,
-        mbrelease_version=card.version,
-        front_matter_sha256=text_sha256(generated_keys(card.front_matter, GENERATED_KEYS)),
-        regions={name: text_sha256(text) for name, text in card.page.regions.items()},
-        pictures=pictures,
-        numbers=card.numbers,
-    )
+def _outcomes(project: Project, variant: str, weights_sha256: str | None) -> Outcomes | None:
+    """What the code of the card printed with these weights."""
+    if weights_sha256 is None:
+        return None
+    return known_outcomes(project.evidence, weights_sha256, project.release(variant))
 
 
-def _card(variant: str, context: CardContext, own_templates: Path | None) -> Card:
+def _card(
+    variant: str,
+    context: CardContext,
+    own_templates: Path | None,
+    outcomes: Outcomes | None,
+    drawable: tuple[Figure, ...] = (),
+) -> Card:
     folders = template_folders(own_templates)
-    text, spans = extract(_framed(render(context, folders)))
+    body = _framed(render(context, folders))
+    if outcomes is not None:
+        body = with_outputs(body, outcomes)
+    text, spans = extract(body)
     regions = read_page(text, "the card").regions
     return Card(
         variant=variant,
@@ -142,6 +154,7 @@ def _card(variant: str, context: CardContext, own_templates: Path | None) -> Car
         front_matter=context.metadata,
         page=fresh_page(context.metadata, regions),
         numbers=tuple(_numbers(text, spans, regions, _typed_in(folders))),
+        figures=drawable,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from mbrelease.cards.arithmetic import agrees, fields_of, recomputed, same
 from mbrelease.cards.card import GENERATED_KEYS, Card, make_card
 from mbrelease.cards.fields import read_field
+from mbrelease.cards.figures import FIGURES, picture_faults
 from mbrelease.cards.lock import Lock, lock_path, read_lock
 from mbrelease.cards.regions import Page, generated_keys, read_page
 from mbrelease.cards.told import Derived, Field, Origin
@@ -76,16 +77,17 @@ def check_card(project: Project, variant: str, readme: Path) -> Checked:
     if lock.variant != name:
         raise UserError(f"{readme} is the card of '{lock.variant}', not of '{name}'")
     page = read_page(read_text(readme), str(readme))
-    fresh = make_card(project, name, version=lock.mbrelease_version)
+    fresh = make_card(project, name, pictures=lock.pictures.keys(), version=lock.mbrelease_version)
     text = page.text
     lines = _Lines(str(readme), text)
     found = [
         *_front_matter(lines, page, fresh),
         *_regions(lines, page, fresh),
         *_records(lines, page, lock, _Records(project)),
+        *_pictures(lines, lock, fresh, readme.parent / FIGURES),
     ]
     # A number that both ways find is told once.
-    told = {(one.line, one.number): one for one in reversed(found)}
+    told = {(one.line, one.number or one.message): one for one in reversed(found)}
     differences = sorted(told.values(), key=lambda one: one.line)
     numbers = sum(number.origin is not None for number in lock.numbers)
     return Checked(readme, name, lock.mbrelease_version, numbers, tuple(differences))
@@ -285,6 +287,14 @@ def _records(lines: _Lines, page: Page, lock: Lock, records: _Records) -> Iterat
                 lines.file, line, f"{number.text} is no rounding of {value}, from {record}",
                 number.text, record,
             )  # fmt: skip
+
+
+def _pictures(lines: _Lines, lock: Lock, fresh: Card, folder: Path) -> Iterator[Difference]:
+    shown = [figure for figure in fresh.figures if figure.stem in lock.pictures]
+    for fault in picture_faults(shown, folder, lock.pictures):
+        stem = next((stem for stem in lock.pictures if f"{FIGURES}/{stem}" in fault), "")
+        start = lines.text.find(f"({FIGURES}/{stem}.")
+        yield Difference(lines.file, lines.text.count("\n", 0, max(start, 0)) + 1, fault)
 
 
 def _recorded(origin: Origin | None) -> str | None:

@@ -14,6 +14,8 @@ from markupsafe import Markup
 
 from mbrelease import __version__
 from mbrelease.cards.choice import Choice, members_text, read_choice
+from mbrelease.cards.design import design_table
+from mbrelease.cards.figures import SECTIONS
 from mbrelease.cards.languages import language_name
 from mbrelease.cards.limitations import Facts, Limitation, limitations
 from mbrelease.cards.lineage import (
@@ -27,6 +29,7 @@ from mbrelease.cards.lineage import (
 from mbrelease.cards.looks import Looks, read_looks
 from mbrelease.cards.metadata import front_matter
 from mbrelease.cards.numbers import count_text, metric_text
+from mbrelease.cards.published import PublishedTable, read_published
 from mbrelease.cards.score_tables import Family, families, speed_table
 from mbrelease.cards.scores import Column, Evaluation, Row, read_evaluation
 from mbrelease.cards.tables import Table, table
@@ -141,6 +144,14 @@ class CardContext:
     """What each task measures, in a sentence."""
     reported: Table
     """What the Trainer logged, where nothing was measured."""
+    published: tuple[PublishedTable, ...]
+    """What papers and cards report of quality."""
+    published_speed: tuple[PublishedTable, ...]
+    """What they report of speed and memory."""
+    design: Table
+    """The architecture, beside that of other sizes."""
+    pictures: Mapping[str, tuple[Markup, ...]]
+    """By section, the pictures that stand there."""
     limitations: tuple[Limitation, ...]
     related: tuple[Markup, ...]
     source: Source
@@ -181,6 +192,8 @@ def variant_context(project: Project, name: str, version: str = __version__) -> 
         looks=read_looks(project, variant, decision),
         evaluation=evaluation,
         tasks=_task_places(project, entry),
+        published=read_published(project, variant),
+        design=design_table(project, variant),
     )
     return replace(
         _context(about),
@@ -220,6 +233,8 @@ def folder_context(folder: Path, repo_id: str | None = None) -> CardContext:
         looks=Looks(),
         evaluation=None,
         tasks={},
+        published=(),
+        design=table([], []),
     )
     context = _context(about)
     if log is None:
@@ -256,6 +271,8 @@ class _About:
     evaluation: Evaluation | None
     tasks: Mapping[str, Place]
     """Where the settings of each task stand."""
+    published: tuple[PublishedTable, ...]
+    design: Table
 
     def size_place(self, name: str) -> Place:
         return size_place(name, self.weights.checkpoint, self.root, self.at.at("architecture"))
@@ -281,6 +298,10 @@ def _context(about: _About) -> CardContext:
         headlines=_headlines(evaluation) if evaluation else (),
         task_notes=task_notes(evaluation, about.tasks) if evaluation else (),
         reported=table([], []),
+        published=tuple(one for one in about.published if one.section == "evaluation"),
+        published_speed=tuple(one for one in about.published if one.section == "efficiency"),
+        design=about.design,
+        pictures=dict.fromkeys(SECTIONS, ()),
         limitations=limitations(
             Facts(
                 text=entry.card,

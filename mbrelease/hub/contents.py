@@ -27,7 +27,7 @@ ALLOWED = tuple(
     for pattern in (
         r"[\w.-]+\.safetensors",
         r"[\w.-]+\.safetensors\.index\.json",
-        r"(config|generation_config|adapter_config|averaging)\.json",
+        r"(config|generation_config|adapter_config|averaging|card\.lock)\.json",
         r"(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json",
         r"(vocab|merges)\.txt",
         r"(tokenizer|spiece|sentencepiece\.bpe)\.model",

@@ -1,0 +1,161 @@
+"""A card on disk: README.md, its pictures, and the lock that says what is behind each number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mbrelease.cards.card import GENERATED_KEYS, Card, make_card
+from mbrelease.cards.figures import FIGURES, Figure, draw_figures, is_current
+from mbrelease.cards.lock import (
+    Lock,
+    PictureLock,
+    lock_path,
+    read_lock,
+    text_sha256,
+    write_lock,
+)
+from mbrelease.cards.regions import Page, generated_keys, merged, read_page
+from mbrelease.errors import MissingExtra, UserError
+from mbrelease.files import read_text, write_text
+from mbrelease.progress import SILENT, Progress
+from mbrelease.registry.project import Project
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a card."""
+
+    text: str
+    changed: bool
+    remarks: tuple[str, ...]
+    """What its author should know, such as numbers that no record is behind."""
+
+
+def write_variant_card(
+    project: Project,
+    variant: str,
+    readme: Path,
+    *,
+    run: bool = False,
+    progress: Progress = SILENT,
+) -> Written:
+    """Write the card of ``variant`` to ``readme``, with pictures and lock beside it.
+
+    Args:
+        project: The registry and the folders beside it.
+        variant: A variant's name or alias.
+        readme: The file; what the author wrote in it stays.
+        run: First run the card's code against the release, and put under it what it prints.
+        progress: Told of the code that runs.
+
+    Raises:
+        CheckFailed: a block of code fails, or no candidate was chosen.
+        MissingExtra: the code or the pictures need a package that is not installed.
+        UserError: as ``make_card`` and ``write_card``.
+    """
+    name = project.resolve_name(variant)
+    card = make_card(project, name)
+    page = merged_page(card, readme)
+    if run:
+        _run(project, name, page.text, progress)
+    folder = readme.parent / FIGURES
+    pictures, remarks = _draw(card.figures, folder, _known_pictures(readme))
+    drawn = make_card(project, name, pictures=pictures)
+    return write_card(drawn, readme, pictures=pictures, remarks=remarks)
+
+
+def write_card(
+    card: Card,
+    readme: Path,
+    *,
+    pictures: Mapping[str, PictureLock] | None = None,
+    remarks: Sequence[str] = (),
+) -> Written:
+    """Write ``card`` and its lock, and leave what the author wrote in ``readme`` as it is.
+
+    Args:
+        card: What is generated.
+        readme: The file.
+        pictures: What stands in ``figures`` beside it.
+        remarks: What there is to say already.
+
+    Raises:
+        UserError: ``readme`` holds a card that mbrelease did not write, or its marks are broken.
+    """
+    page = merged_page(card, readme)
+    changed = not readme.exists() or read_text(readme) != page.text
+    if changed:
+        write_text(readme, page.text)
+    changed = write_lock(lock_path(readme), _lock(card, pictures or {})) or changed
+    unfounded = [
+        f"no record is behind {number.text} in line {number.line} of the section "
+        f"'{number.region}': a template made it up"
+        for number in card.unfounded
+    ]
+    return Written(page.text, changed, (*remarks, *unfounded))
+
+
+def merged_page(card: Card, readme: Path) -> Page:
+    """``card`` with what the author wrote in ``readme``, if that is there.
+
+    Raises:
+        UserError: as ``write_card``.
+    """
+    if not readme.exists():
+        return card.page
+    old = read_page(read_text(readme), str(readme))
+    if not old.regions:
+        raise UserError(
+            f"{readme} was written by another hand: it has no generated regions",
+            mend="move it away, write the card, and bring back what should stand around them",
+        )
+    return merged(old, card.front_matter, card.page.regions, GENERATED_KEYS)
+
+
+def _run(project: Project, variant: str, text: str, progress: Progress) -> None:
+    from mbrelease.cards.snippets.run import run_card_blocks
+
+    release = project.release(variant)
+    if not (release / "config.json").is_file():
+        raise UserError(
+            f"there is no release in {release} to run the code against",
+            mend=f"mbrelease release {variant}",
+        )
+    run_card_blocks(
+        text,
+        release,
+        project.variant(variant).repo,
+        evidence=project.evidence,
+        progress=progress,
+    )
+
+
+def _known_pictures(readme: Path) -> Mapping[str, PictureLock]:
+    path = lock_path(readme)
+    return read_lock(path).pictures if path.is_file() else {}
+
+
+def _draw(
+    wanted: Sequence[Figure], folder: Path, known: Mapping[str, PictureLock]
+) -> tuple[Mapping[str, PictureLock], list[str]]:
+    """Draw what is new; without matplotlib, keep what is still true of what was drawn before."""
+    try:
+        return draw_figures(wanted, folder, known).pictures, []
+    except MissingExtra as error:
+        current = [one for one in wanted if is_current(one, folder, known.get(one.stem))]
+        missing = [one.stem for one in wanted if one not in current]
+        remark = f"the card is without {', '.join(missing)}: {error.message}"
+        return draw_figures(current, folder, known).pictures, [remark]
+
+
+def _lock(card: Card, pictures: Mapping[str, PictureLock]) -> Lock:
+    return Lock(
+        variant=card.variant,
+        mbrelease_version=card.version,
+        front_matter_sha256=text_sha256(generated_keys(card.front_matter, GENERATED_KEYS)),
+        regions={name: text_sha256(text) for name, text in card.page.regions.items()},
+        pictures=pictures,
+        numbers=card.numbers,
+    )
