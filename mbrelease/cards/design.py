@@ -63,7 +63,10 @@ class _Column:
 
     def cell(self, setting: str, write: Callable[[Any], str]) -> str:
         value = getattr(self.architecture, setting)
-        return "" if value is None else self.place.at(setting).tell(write(value), value)
+        if value is None:
+            return ""
+        number = value if isinstance(value, int | float) else None
+        return self.place.at(setting).tell(write(value), number)
 
 
 def design_table(project: Project, variant: str) -> Table:

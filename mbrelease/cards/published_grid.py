@@ -116,7 +116,7 @@ def _change(change: Change, cells: Sequence[Cell | None]) -> Told | None:
     if change.unit == "points":
         text = signed_text(difference, own.figure.decimals)
         return derived(text, "difference", both, float(difference))
-    if other.figure.value == 0:
-        return None
-    share = difference / abs(other.figure.value)
+    if other.figure.value <= 0:
+        return None  # no percent can be taken of it
+    share = difference / other.figure.value
     return derived(f"{signed_text(100 * share, 0)}%", "relative change", both, float(share))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -82,19 +83,23 @@ class Sheet:
         return phrase(f"{{}}{NO_BREAK}↓" if lower else "{}", label)
 
     def fact(self, model: str, fact: str) -> Told | None:
-        """``parameters`` or ``context`` of ``model``, where the registry says it."""
-        peer = self.project.registry.peers.get(model)
-        at = self.registry.at("peers", model)
-        entry: object = peer
-        if peer is None:
+        """``parameters`` or ``context`` of ``model``, where the table or the registry states it."""
+        for at, entry in self._facts(model):
+            value = getattr(entry, fact, None)
+            if value is not None:
+                millions = fact == "parameters" and value % _MILLION == 0
+                text = f"{count_text(value // _MILLION)}M" if millions else count_text(value)
+                return at.at(fact).tell(text, value)
+        return None
+
+    def _facts(self, model: str) -> Iterator[tuple[Place, object]]:
+        """What states facts of ``model``, what goes first standing first."""
+        registry = self.project.registry
+        yield self.place.at("stated", model), self.table.stated.get(model)
+        yield self.registry.at("peers", model), registry.peers.get(model)
+        if model in registry.variants:
             at = self.registry.at("variants", model, "architecture")
-            entry = self.project.registry.variants[model].architecture
-        value = getattr(entry, fact, None)
-        if value is None:
-            return None
-        if fact == "parameters" and value % _MILLION == 0:
-            return at.at(fact).tell(f"{count_text(value // _MILLION)}M", value)
-        return at.at(fact).tell(count_text(value), value)
+            yield at, registry.variants[model].architecture
 
     def cell(self, model: str, column: int) -> Cell | None:
         """The figure of ``model``; ``None`` where none was reported."""

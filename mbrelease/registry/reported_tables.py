@@ -108,6 +108,13 @@ class Change(Entry):
     """In percent of the other's figure, or in the unit of the figure."""
 
 
+class Facts(Entry):
+    """What a source states of a model."""
+
+    parameters: int | None = None
+    context: int | None = None
+
+
 class Band(Entry):
     """Models under a heading; the best is the best of its band."""
 
@@ -131,6 +138,8 @@ class ReportedTable(Entry):
     """What models are called here, where it is not their title."""
     facts: list[Literal["parameters", "context"]] = []
     """Columns from the registry, before the figures."""
+    stated: dict[Name, Facts] = {}
+    """Where the table that was published states a fact otherwise than the registry."""
     columns: list[Column] = []
     layout: Literal["models", "metrics"] = "models"
     """What stands on the left: models, or metrics with the models across."""

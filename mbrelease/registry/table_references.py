@@ -60,7 +60,9 @@ def _models(document: Document, table: Path) -> Iterator[Mistake]:
             seen.add(model)
         listed |= seen
     labels = [
-        ((*table, "labels", model), model, True) for model in keys(document, *table, "labels")
+        ((*table, key, model), model, True)
+        for key in ("labels", "stated")
+        for model in keys(document, *table, key)
     ]
     changes = [(*table, "change", key) for key in ("of", "against")]
     named = [*labels, *((path, text(document, *path) or "", False) for path in changes)]

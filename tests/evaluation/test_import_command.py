@@ -69,6 +69,20 @@ def test_a_given_source_is_that_of_results_that_name_none(project):
     assert (sources["owls"].url, sources["owls"].place) == ("https://e.org/x", "results_whole.json")
 
 
+def test_a_peer_has_results_too(project, capsys):
+    (project / "registry.yaml").write_text(
+        REGISTRY + "peers: {jay: {title: Jay, repo: jays/one}}\n"
+    )
+    (project / "paper.csv").write_text(PAPER + "jays/one,cola,matthews,61,dev,https://e.org\n")
+    assert main(["import", "paper.csv", "--as", "jay"]) == 0
+    [cola] = read_reported(project / "evidence", "jay")
+    assert (cola.value, cola.source.url) == (61, "https://e.org")
+    capsys.readouterr()
+    assert main(["import", "paper.csv", "--as", "jai"]) == 2
+    said = capsys.readouterr().err
+    assert "no variant and no peer 'jai'" in said and "did you mean 'jay'?" in said
+
+
 def test_importing_again_changes_nothing_and_says_so(project, capsys):
     call = ["import", "paper.csv", "results_whole.json", "--as", "owl"]
     main(call)

@@ -71,3 +71,13 @@ def test_a_cell_of_several_lines_counts_as_its_last(table):
     path = table(f'{HEAD}\n"a\nb",t,m,1,dev\na,t,m,x,dev\n')
     with pytest.raises(UserError, match=r"paper\.csv:4: 'x'"):
         importer.read(path)
+
+
+def test_a_source_may_have_a_url_and_a_name(table):
+    head = f"{HEAD},source,source_name\n"
+    rows = "a,b,c,1,dev,https://e.org/p,Owl (2024)\na,b,d,1,dev,,Owl (2024)\n"
+    first, second = importer.read(table(head + rows))
+    assert first.result.source == ReportSource("https://e.org/p", "Owl (2024)")
+    assert second.result.source == ReportSource(name="Owl (2024)")
+    with pytest.raises(UserError, match=r"paper\.csv:2: source and source_name both say"):
+        importer.read(table(head + "a,b,c,1,dev,Owls,Owl (2024)\n"))

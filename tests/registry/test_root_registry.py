@@ -22,6 +22,10 @@ FACTS = [
     ("modernbert-base", "architecture.layers", 22),
     ("modernbert-base", "architecture.intermediate_size", 1152),
     ("modernbert-base", "architecture.vocabulary", 50_368),
+    ("modernbert-base", "architecture.unused_tokens", 83),
+    ("modernbert-base", "architecture.glu_expansion", 2304),
+    ("modernbert-base", "architecture.norm_epsilon", 1e-5),
+    ("modernbert-large", "architecture.glu_expansion", 5248),
     ("modernbert-base", "training.tokens", 2_000_000_000_000),
     ("modernbert-base", "training.mask_rate", 0.3),
     ("modernbert-base", "training.epsilon", 1e-6),
@@ -55,6 +59,11 @@ FACTS = [
     ("modernbert-science-dapt-v2", "chosen.checkpoint", 50_000),
     ("modernbert-science-dapt-v2", "data.0.documents", 242_405),
     ("modernbert-science-dapt-v2", "data.1.documents", 276_126),
+    (
+        "modernbert-science-dapt-v2",
+        "data.0.skew",
+        "Its documents lean towards the years 2015 and 2016.",
+    ),
     ("modernbert-science-dapt-v2", "corpus.documents", 518_531),
     ("modernbert-science-dapt-v2", "corpus.p95_tokens", 506),
     ("modernbert-bio-base", "repo", "almanach/ModernBERT-bio-base"),
@@ -117,8 +126,11 @@ def test_the_schema_describes_every_class_and_refuses_unknown_keys():
 def test_the_docs_do_what_they_show(tmp_path, monkeypatch, capsys):
     text = (ROOT / "docs/registry.md").read_text(encoding="utf-8")
     blocks = [block.split("\n", 1) for block in text.split("```")[1::2]]
-    (example,) = (body for language, body in blocks if language == "yaml")
+    example, below = (body for language, body in blocks if language == "yaml")
     monkeypatch.chdir(tmp_path)
+    Path("with-tables.yaml").write_text(example + below)
+    assert main(["registry", "lint", "with-tables.yaml"]) == 0
+    capsys.readouterr()
     Path("registry.yaml").write_text(example)
     Path("broken.yaml").write_text(BROKEN)
     steps = [body for language, body in blocks if language == "console"]
