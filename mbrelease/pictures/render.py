@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
@@ -42,7 +43,9 @@ class Picture:
 @contextlib.contextmanager
 def plain_style() -> Iterator[None]:
     """matplotlib as it comes, whatever the user has set, and our settings; then as it was."""
-    with matplotlib.style.context(["default", _SETTINGS]):
+    with matplotlib.style.context(["default", _SETTINGS]), warnings.catch_warnings():
+        # An SVG takes letters that the font has not from the reader's; a PNG has boxes for them.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         yield
 
 

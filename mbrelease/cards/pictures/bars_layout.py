@@ -23,10 +23,11 @@ from mbrelease.pictures.sheet import (
 PITCH = 22.0  # from one bar to the next
 TICKS = 24.0  # under a panel whose scale is cut
 _TALLEST = 620.0  # more than this in one column goes into two
-_LONGEST_NAME = {1: 260.0, 2: 192.0}
+_LONGEST_NAME = {1: 290.0, 2: 192.0}
 _APART = 18.0  # between two columns
 _GAP = 14.0  # between two rows of panels
 _BEFORE_VALUES = 10.0
+_OF_ZERO = 0.1  # to each side of losses that are all zero
 _PAD, _FLAT = 0.12, 0.02  # of the range, and of the value where nothing varies
 
 
@@ -73,7 +74,7 @@ def lay_out(bars: Bars, top: float) -> Layout:
     y = top
     for start in range(0, len(bars.groups), n):
         row = bars.groups[start : start + n]
-        headings = [_heading(group, width if n == 2 else WIDTH - 2 * MARGIN) for group in row]
+        headings = [_heading(group, width) for group in row]
         bars_top = y + max(map(len, headings)) * LINE * SMALL + 2
         bottom = bars_top + PITCH * len(bars.models)
         tops.append(bars_top)
@@ -123,7 +124,7 @@ def _limits(group: Group) -> Range:
     if group.better == "higher":
         low, high = min(0.0, low), max(0.0, high)
         return (low, high) if high > low else (0.0, 1.0)
-    pad = max(_PAD * (high - low), _FLAT * abs(high), 1e-6 if high == low else 0.0)
+    pad = max(_PAD * (high - low), _FLAT * abs(high)) or _OF_ZERO
     return low - pad, high + pad
 
 

@@ -14,11 +14,13 @@ from mbrelease.pictures.sheet import (
     LINE,
     MARGIN,
     SMALL,
+    WIDTH,
     Panel,
     Sheet,
     head_height,
     note_height,
     shortened,
+    text_width,
     tick_words,
 )
 
@@ -142,7 +144,8 @@ def _draw_whisker(panel: Panel, y: float, interval: tuple[float, float]) -> None
 def _draw_ticks(sheet: Sheet, panel: Panel, place: Place) -> None:
     for tick, words in zip(place.ticks, tick_words(place.ticks), strict=True):
         panel.axes.axvline(tick, color=RULE.light, linewidth=1, zorder=1)
-        at = panel.pixel(tick, 0)[0]
+        half = text_width(words, SMALL) / 2
+        at = min(max(panel.pixel(tick, 0)[0], half + 2), WIDTH - half - 2)
         y = place.box.bottom + 4 + ASCENT * SMALL
         sheet.text((at, y), words, colour=MUTED, align="center")
 
