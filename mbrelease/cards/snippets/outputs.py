@@ -38,4 +38,4 @@ def _below(outcome: Outcome, outcomes: Outcomes) -> list[str]:
         return []
     where = " on a GPU" if outcome.device == "cuda" else ""
     told = outcomes.place.at("blocks", outcome.key, "output").tell(outcome.output)
-    return ["", f"It prints{where}:", "", *fenced(told, "text").split("\n")]
+    return ["", f"It prints{where}:", "", *str(fenced(told, "text")).split("\n")]
