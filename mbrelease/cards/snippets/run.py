@@ -119,7 +119,9 @@ class _Cast:
         """Run ``block``, if what it needs is here."""
         if needs.gpu and not any(path.exists() for path in TRACES_OF_A_DRIVER):
             return self._not_run(block, needs, "no driver of a GPU was found")
-        with tempfile.TemporaryDirectory(prefix="mbrelease-card-") as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="mbrelease-card-", ignore_cleanup_errors=True
+        ) as folder:
             stage = build_stage(Path(folder), self.release, self.repo_id, gpu=needs.gpu)
             ended, report = self._run(block, needs, Path(folder), stage)
         if "lacking" in report:
