@@ -316,6 +316,8 @@ def _context(about: _About) -> CardContext:
                 choice=about.choice,
                 looks=about.looks,
                 evaluation=evaluation,
+                reported_tasks=frozenset().union(*(one.tasks for one in about.published)),
+                reported=[each for one in about.published for each in one.limitations],
             )
         ),
         related=(),

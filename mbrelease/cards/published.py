@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from mbrelease.cards.limitations import Limitation
 from mbrelease.cards.published_grid import Grid, metrics_left, models_left
+from mbrelease.cards.published_limits import no_better_than_parents
 from mbrelease.cards.published_notes import deviations, own_notes, sources
 from mbrelease.cards.published_sheet import Sheet, open_sheet
 from mbrelease.cards.reports import Reports
@@ -44,6 +46,10 @@ class PublishedTable:
     sources: tuple[Markup, ...]
     """Where its figures were published."""
     notes: tuple[Markup, ...]
+    tasks: frozenset[str]
+    """The tasks that it has figures of, for the model of the card."""
+    limitations: tuple[Limitation, ...]
+    """What follows from its figures."""
 
 
 def read_published(project: Project, variant: str) -> tuple[PublishedTable, ...]:
@@ -53,47 +59,53 @@ def read_published(project: Project, variant: str) -> tuple[PublishedTable, ...]
         UserError: a column of a table is empty, two reports of a figure contradict each other, or
             a file of reports is malformed.
     """
+    model = project.resolve_name(variant)
     reports = Reports(project)
     groups: dict[tuple[str, str], list[PublishedTable]] = {}
-    for name in project.variant(variant).card.tables:
+    for name in project.variant(model).card.tables:
         entry = project.registry.tables[name]
         members = groups.setdefault((entry.section, entry.group or name), [])
-        table = _read(open_sheet(project, reports, name))
+        table = _read(open_sheet(project, reports, name), model)
         members.append(replace(table, heading=None) if members else table)
     return tuple(table for members in groups.values() for table in members)
 
 
-def _read(sheet: Sheet) -> PublishedTable:
+def _read(sheet: Sheet, model: str) -> PublishedTable:
     table, at = sheet.table, sheet.place
-    if table.document_sets:
-        grids: list[tuple[Told | None, Grid]] = [
-            (None, Grid(sets_table(sheet.sets, table.document_sets), ()))
-        ]
-        given = sources_of_sets(sheet.sets, table.document_sets)
-    else:
-        grids = list(_grids(sheet))
-        cells = [cell for _, grid in grids for cell in grid.cells]
-        given = [
-            (one.result.source, one.entry.at("source")) for cell in cells for one in cell.reports
-        ]
+    grids = list(_grids(sheet))
+    cells = [cell for _, grid in grids for cell in grid.cells]
+    given = [(one.result.source, one.entry.at("source")) for cell in cells for one in cell.reports]
     return PublishedTable(
         name=sheet.name,
         title=at.at("title").tell(table.title),
         heading=at.at("group").optional(table.group),
         section=table.section,
         bands=tuple(Band(heading, grid.table) for heading, grid in grids),
-        sources=sources(given),
-        notes=(
-            *own_notes(sheet),
-            *deviations(sheet, [cell for _, grid in grids for cell in grid.cells]),
+        sources=sources([*given, *sources_of_sets(sheet.sets, table.document_sets)]),
+        notes=(*own_notes(sheet), *deviations(sheet, cells)),
+        tasks=frozenset(
+            report.result.task_name
+            for cell in cells
+            if cell.model == model
+            for report in cell.reports
+        ),
+        limitations=tuple(
+            limitation
+            for _, grid in grids
+            for limitation in no_better_than_parents(sheet, model, grid.cells)
         ),
     )
 
 
 def _grids(sheet: Sheet) -> Iterator[tuple[Told | None, Grid]]:
-    lay_out = models_left if sheet.table.layout == "models" else metrics_left
-    if sheet.table.models:
-        yield None, lay_out(sheet, sheet.table.models)
-    for index, band in enumerate(sheet.table.bands):
+    """The parts of a table, each with its heading."""
+    table = sheet.table
+    if table.document_sets:
+        yield None, Grid(sets_table(sheet.sets, table.document_sets), ())
+        return
+    lay_out = models_left if table.layout == "models" else metrics_left
+    if table.models:
+        yield None, lay_out(sheet, table.models)
+    for index, band in enumerate(table.bands):
         heading = sheet.place.at("bands", index, "title").tell(band.title)
         yield heading, lay_out(sheet, band.models)

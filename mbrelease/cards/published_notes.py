@@ -16,7 +16,7 @@ from mbrelease.evaluation.reported import ReportSource
 _UNTOUCHED = ":/?#@!$&*+,;=~%"
 """What may stand in an address and in a Markdown link as it is."""
 
-_DIFFERS = "What it should follow from gives the figure in brackets"
+_DIFFERS = "What this figure should follow from gives the one in brackets"
 
 
 def sources(given: Iterable[tuple[ReportSource, Place]]) -> tuple[Markup, ...]:

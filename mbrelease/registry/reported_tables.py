@@ -176,15 +176,6 @@ class ReportedTable(Entry):
         return self
 
 
-def reported_metrics(table: ReportedTable) -> tuple[str, ...]:
-    """Every ``task[subset]/metric`` that ``table`` names, each once."""
-    found: list[str | None] = []
-    for column in table.columns:
-        check = column.check or Check.model_construct()
-        found += [column.metric, *column.mean, column.sd, *check.mean, check.seconds]
-    return tuple(dict.fromkeys(metric for metric in found if metric is not None))
-
-
 def split_reported(metric: str) -> tuple[str, str | None, str]:
     """``glue[cola]/score`` → task, subset (``None``: all of the task) and metric."""
     whole, _, name = metric.rpartition("/")

@@ -56,7 +56,9 @@ def birds(tmp_path):
         (tmp_path / "registry.yaml").write_text(registry + rest)
         for model, values in FIGURES.items():
             usual = [report(s, v) for s, v in zip(("a", "b", "default"), values, strict=True)]
-            write_reported(tmp_path / "evidence", model, [*usual, *reports.get(model, [])])
+            write_reported(tmp_path / "evidence", model, [*usual, *reports.pop(model, [])])
+        for model, others in reports.items():
+            write_reported(tmp_path / "evidence", model, others)
         return tmp_path
 
     return make
@@ -111,8 +113,8 @@ def test_an_altered_record_shows_and_no_longer_adds_up(birds):
     ]
     note = visible(read(root).notes[-1])
     assert note == (
-        "‡ What it should follow from gives the figure in brackets; rounding cannot account for "
-        "the difference. *All*: Owl 15.5 (14.500)."
+        "‡ What this figure should follow from gives the one in brackets; rounding cannot account "
+        "for the difference. *All*: Owl 15.5 (14.500)."
     )
 
 
@@ -266,3 +268,18 @@ def test_text_of_a_registry_cannot_break_a_table(birds):
     hostile = hostile.replace("title: Birds", 'title: "# | <script>"')
     line = read(birds(registry=hostile)).bands[0].table.markdown.splitlines()[2]
     assert visible(line).startswith(r"| a \| b &lt;b> \{\{ c }} \[x\](y) \*\*")
+
+
+def test_what_is_reported_to_be_no_better_than_a_parent_is_a_limitation(birds):
+    family = REGISTRY.replace(
+        "    architecture:",
+        "    parents: [{variant: owlet, relation: fine-tuning}]\n    architecture:",
+    ).replace("models: [jay, owl]", "models: [jay, owlet, owl]")
+    family = family.replace("variants:\n", "variants:\n  owlet: {card: {title: Owlet}}\n")
+    owlet = [report("a", 11.0), report("b", 19.9)]
+    table = read(birds(registry=family, owlet=owlet))
+    [limitation] = table.limitations
+    said = "It is reported to be no better than Owlet in *Birds*: A of 11.0 against 11.0."
+    assert visible(limitation.sentence) == said
+    assert limitation.evidence == ("evidence/reported/owl/nests.json",)
+    assert table.tasks == {"nests"}
