@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mbrelease.cards.escape import one_line
 from mbrelease.cards.lineage import Lineage
-from mbrelease.cards.numbers import metric_text
-from mbrelease.cards.scores import Evaluation, Row
-from mbrelease.registry.schema import REPO_ID, DataSource
+from mbrelease.cards.model_index import model_index, slug
+from mbrelease.cards.scores import Evaluation
+from mbrelease.evaluation.reported import ReportedResult
+from mbrelease.metadata.licenses import license_of
+from mbrelease.metadata.source import is_url
+from mbrelease.registry.entry import REPO_ID
+from mbrelease.registry.schema import DataSource, Emissions
 from mbrelease.registry.tasks import AnyTask
 
 PIPELINE_TAG = "fill-mask"
 FAMILY_TAG = "modernbert"
+LICENSE_FILE = "LICENSE"
+"""Beside the card, for a licence that has no id."""
 
 
-class _Dumper(yaml.SafeDumper):
+class CardDumper(yaml.SafeDumper):
     """Quotes also what only YAML 1.2, which the Hub reads, takes for a number: ``1e3``, ``0o7``."""
 
 
@@ -32,7 +39,7 @@ def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if number else None)
 
 
-_Dumper.add_representer(str, _string)
+CardDumper.add_representer(str, _string)
 
 
 def front_matter(
@@ -44,14 +51,31 @@ def front_matter(
     data: Sequence[DataSource],
     lineage: Lineage,
     evaluation: Evaluation | None,
+    emissions: Emissions | None = None,
+    reported: Sequence[ReportedResult] = (),
+    tasks: Sequence[AnyTask] = (),
+    root: Path | None = None,
 ) -> str:
-    """The YAML block of a card, with its fences and a final newline."""
+    """The YAML block of a card, with its fences and a final newline.
+
+    Args:
+        name: of the model.
+        license_id: an id of the Hub; anything else is a licence of one's own, and its text lies
+            in ``LICENSE`` beside the card, or at the address that is given.
+        languages, tags, data, lineage: as the registry has them.
+        evaluation: what was measured.
+        emissions: of the training.
+        reported, tasks, root: as ``model_index`` takes them.
+
+    Raises:
+        UserError: a value is no finite number.
+    """
     datasets = [s.hub_id for s in data if s.hub_id and re.fullmatch(REPO_ID, s.hub_id)]
     merged = lineage.hub_relation == "merge"
     bases = list(lineage.base_models)
     content: dict[str, Any] = {
         "language": [one_line(code) for code in languages],
-        "license": one_line(license_id).lower() if license_id else None,
+        **_license(license_id),
         "library_name": "transformers",
         "pipeline_tag": PIPELINE_TAG,
         "base_model": bases[0] if len(bases) == 1 else bases,
@@ -59,65 +83,52 @@ def front_matter(
         "new_version": lineage.new_version,
         "datasets": list(dict.fromkeys(datasets)),
         "tags": _tags(tags, merged=merged),
-        "model-index": model_index(name, evaluation) if evaluation else None,
+        "co2_eq_emissions": _emissions(emissions) if emissions is not None else None,
+        "model-index": model_index(name, evaluation, reported, tasks, root),
     }
-    text = yaml.dump(
-        {key: value for key, value in content.items() if value},
-        Dumper=_Dumper,
-        sort_keys=False,
-        allow_unicode=True,
-        width=10_000,
-    )
-    return f"---\n{text}---\n"
+    return f"---\n{yaml_text({key: value for key, value in content.items() if value})}---\n"
 
 
-def model_index(name: str, evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The measured results in the Hub's ``model-index`` layout, unrounded."""
-    results = []
-    for task_name, split in dict.fromkeys((row.task.name, row.split) for row in evaluation.rows):
-        rows = [r for r in evaluation.rows if (r.task.name, r.split) == (task_name, split)]
-        type_, label = task_type(rows[0].task)
-        results.append(
-            {
-                "task": {"type": type_, "name": label},
-                "dataset": {
-                    "name": one_line(task_name),
-                    "type": one_line(task_name),
-                    "split": split,
-                    "revision": rows[0].record.provenance.data_sha256,
-                },
-                "metrics": [_metric(row) for row in rows],
-            }
-        )
-    return [{"name": one_line(name), "results": results}]
+def yaml_text(value: Any) -> str:
+    """``value`` as YAML that every reader takes for the same, ending in a newline."""
+    return yaml.dump(value, Dumper=CardDumper, sort_keys=False, allow_unicode=True, width=10_000)
 
 
-def task_type(task: AnyTask) -> tuple[str, str]:
-    """What the Hub calls the kind of ``task``, and what people call it."""
-    match task.type:
-        case "mlm":
-            return "fill-mask", "Masked language modelling"
-        case "retrieval":
-            return "information-retrieval", "Retrieval"
-        case "classification":
-            how = "a linear probe" if task.training is None else "fine-tuning"
-            return "text-classification", f"Classification by {how}"
-        case "token-classification":
-            return "token-classification", "Tagging of words by fine-tuning"
-        case "pair" if task.kind == "similarity":
-            return "sentence-similarity", "Similarity of texts"
-        case "pair":
-            return "text-classification", "Classification of pairs by fine-tuning"
-        case "glue":
-            return "text-classification", "GLUE by fine-tuning"
-        case "efficiency":
-            return "feature-extraction", "Speed"
+def _license(given: str | None) -> dict[str, str]:
+    """``license``, with name and link where the Hub has no id for it."""
+    text = one_line(given) if given is not None else ""
+    if not text:
+        return {}
+    if is_url(text):
+        last = text.rstrip("/").rpartition("/")[2]
+        return {
+            "license": "other",
+            "license_name": slug(re.sub(r"\.(?:html?|md|txt|pdf)$", "", last)),
+            "license_link": text,
+        }
+    known = license_of(text)
+    if known is not None:
+        return {"license": known}
+    return {
+        "license": "other",
+        "license_name": re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.") or "license",
+        "license_link": LICENSE_FILE,
+    }
 
 
-def _metric(row: Row) -> dict[str, Any]:
-    value = row.record.metrics[row.key]
-    metric_text(row.metric, value)  # stops at what is not a number
-    return {"type": row.key, "value": value, "name": row.metric}
+def _emissions(emissions: Emissions) -> dict[str, Any]:
+    """As https://huggingface.co/docs/hub/model-cards-co2 has it; grams."""
+    found = {
+        "emissions": emissions.co2_grams,
+        "source": emissions.source,
+        "geographical_location": emissions.location,
+        "hardware_used": emissions.hardware,
+    }
+    return {
+        key: one_line(value) if isinstance(value, str) else value
+        for key, value in found.items()
+        if value is not None
+    }
 
 
 def _tags(given: Sequence[str], *, merged: bool) -> list[str]:

@@ -165,7 +165,7 @@ def stored(job: Job, evidence: Path) -> EvidenceRecord | None:
 
 
 def task_sha256(task: AnyTask) -> str:
-    """Hex sha256 of a task's settings without its name and paths, which name nothing.
+    """Hex sha256 of a task's settings without its name, paths and benchmark, which change nothing.
 
     Settings at their default are left out, so that a new one does not orphan what was measured
     before there was one. Whoever changes a default raises the ``CODE_VERSION`` of the task.
@@ -174,6 +174,7 @@ def task_sha256(task: AnyTask) -> str:
     paths: Any = {
         "name": True,
         "data": True,
+        "benchmark": True,
         "training": {"pairs": True, "choose_on": choice},
     }
     return sha256_json(task.model_dump(mode="json", exclude=paths, exclude_defaults=True))

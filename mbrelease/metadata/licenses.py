@@ -25,12 +25,18 @@ llama3.3 llama4 grok2-community gemma unknown other
 LICENSE_IDS = frozenset(_IDS.split())
 
 
+def license_of(text: str) -> str | None:
+    """The id of the licence that ``text`` names in other words: ``Apache License 2.0``."""
+    wanted = _squashed(text)
+    return next((each for each in sorted(LICENSE_IDS) if _squashed(each) == wanted), None)
+
+
 def nearest_license(text: str) -> str | None:
     """The id that ``text`` seems to mean: ``Apache 2.0`` and ``apache2`` → ``apache-2.0``."""
-    wanted = _squashed(text)
+    wanted, same = _squashed(text), license_of(text)
+    if same is not None:
+        return same
     known = {_squashed(each): each for each in sorted(LICENSE_IDS)}
-    if wanted in known:
-        return known[wanted]
     longer = [squashed for squashed in known if len(wanted) > 2 and squashed.startswith(wanted)]
     if longer:
         # The newest of a family: cc-by-sa → cc-by-sa-4.0.

@@ -100,6 +100,18 @@ class SplitFiles(DataPlace):
         return None if path is None else self.named(path)
 
 
+class Benchmark(Entry):
+    """What the Hub calls a task, where its data are a benchmark there: a leaderboard lists the
+    result, see https://huggingface.co/docs/hub/eval-results."""
+
+    id: str = Field(pattern=r"^[\w-]+/[\w.-]+$")
+    """Of the dataset: ``org/name``."""
+    task_id: str = Field(min_length=1)
+    """As the dataset's ``eval.yaml`` names it."""
+    revision: str | None = None
+    """The commit of the dataset."""
+
+
 class Task(Entry):
     """What every task has."""
 
@@ -110,6 +122,9 @@ class Task(Entry):
     cluster: str | None = None
     """The field of an example by which some belong together, such as the document that several
     queries are about. Intervals and tests draw whole clusters then."""
+    benchmark: Benchmark | None = None
+    """The benchmark of the Hub that it is; its result is written to ``.eval_results``. It changes
+    nothing about what is measured."""
 
     def measures(self, split: str) -> bool:
         """Whether there is something to measure on ``split`` (dev or test)."""

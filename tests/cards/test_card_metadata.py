@@ -1,6 +1,7 @@
 """The front matter, read back by the Hub's own client."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from huggingface_hub import ModelCard, ModelCardData
 from mbrelease.cards.card import render_card, render_folder_card
 from mbrelease.cards.lineage import UNKNOWN
 from mbrelease.cards.metadata import front_matter
+from mbrelease.evaluation.reported import ReportedResult, ReportSource
+from mbrelease.metadata.check import check_metadata
+from mbrelease.registry.schema import Emissions
 
 
 def matter(card: str) -> dict[str, Any]:
@@ -194,10 +198,11 @@ def test_yaml_does_not_take_text_for_something_else(build: Build, code: str) -> 
     """Norwegian is `no`, which YAML 1.1 reads as false."""
     registry = copy.deepcopy(REGISTRY)
     registry["variants"]["science"]["languages"] = [code]
-    registry["variants"]["science"]["license"] = code
-    found = matter(render_card(build(registry).project, "science"))
-    assert found["language"] == [code]
-    assert found["license"] == code.lower()
+    registry["variants"]["science"]["card"]["tags"] = [code]
+    card = render_card(build(registry).project, "science")
+    assert matter(card)["language"] == [code]
+    assert matter(card)["tags"] == ["modernbert", code]
+    assert not [each for each in check_metadata(card) if "YAML 1.1" in each.what]
 
 
 @pytest.mark.parametrize("text", ["1e3", "0o7", "12", "1.5E-3"])
@@ -212,3 +217,147 @@ def test_numbers_of_yaml_1_2_are_quoted_too(text: str) -> None:
         evaluation=None,
     )
     assert f"- '{text}'\n" in matter_text
+
+
+def written(**given: Any) -> dict[str, Any]:
+    """The front matter of a model of which only ``given`` is known."""
+    settings: dict[str, Any] = {
+        "license_id": None,
+        "languages": (),
+        "tags": (),
+        "data": (),
+        "lineage": UNKNOWN,
+        "evaluation": None,
+    }
+    text = front_matter("x", **{**settings, **given})
+    assert not [each for each in check_metadata(text) if each.is_error]
+    return matter(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("Apache-2.0", {"license": "apache-2.0"}),
+        ("Apache License 2.0", {"license": "apache-2.0"}),
+        ("CC BY-NC 4.0", {"license": "cc-by-nc-4.0"}),
+        (
+            "Owl Licence v2",
+            {"license": "other", "license_name": "owl-licence-v2", "license_link": "LICENSE"},
+        ),
+        (
+            "https://owls.org/terms.html",
+            {
+                "license": "other",
+                "license_name": "terms",
+                "license_link": "https://owls.org/terms.html",
+            },
+        ),
+        ("  ", {}),
+    ],
+)
+def test_a_licence_without_an_id_is_other_with_name_and_link(
+    given: str, found: dict[str, str]
+) -> None:
+    metadata = written(license_id=given)
+    assert {k: v for k, v in metadata.items() if k.startswith("license")} == found
+
+
+def test_emissions_are_in_grams_with_where_they_come_from() -> None:
+    metadata = written(
+        emissions=Emissions(
+            co2_grams=0.00001, source="CodeCarbon", location="Quebec", hardware="1 H100"
+        )
+    )
+    assert metadata["co2_eq_emissions"] == {
+        "emissions": 0.00001,
+        "source": "CodeCarbon",
+        "geographical_location": "Quebec",
+        "hardware_used": "1 H100",
+    }
+    assert written(emissions=Emissions(co2_grams=0.0))["co2_eq_emissions"] == {"emissions": 0.0}
+
+
+PAPER = ReportSource("https://example.org/owls.pdf", "The owl paper", "Table 5")
+
+
+def report(metric: str = "ndcg_at_10", value: float = 52.1, **given: Any) -> ReportedResult:
+    settings: dict[str, Any] = {"task_name": "beir", "split": "test", "source": PAPER}
+    return ReportedResult(metric=metric, value=value, **{**settings, **given})
+
+
+def test_a_reported_result_names_its_source() -> None:
+    metadata = written(
+        reported=[report(subset="nfcorpus"), report("mrr", 1 / 3, subset="nfcorpus")]
+    )
+    (model,) = metadata["model-index"]
+    assert model["results"] == [
+        {
+            "task": {"type": "information-retrieval", "name": "Retrieval"},
+            "dataset": {
+                "name": "beir nfcorpus", "type": "beir", "config": "nfcorpus", "split": "test",
+            },
+            "metrics": [
+                {"type": "ndcg_at_10", "value": 52.1, "name": "ndcg_at_10"},
+                {"type": "mrr", "value": 1 / 3, "name": "mrr"},
+            ],
+            "source": {"url": PAPER.url, "name": "The owl paper, Table 5"},
+        }
+    ]  # fmt: skip
+
+
+def test_reports_that_cannot_be_marked_or_are_of_something_else_are_left_out() -> None:
+    left_out = [
+        report(source=ReportSource(None, "hearsay")),
+        report(details={"step": 100}),
+        report(details={"limit": 8}),
+        report("ndcg_sd"),
+    ]
+    assert "model-index" not in written(reported=left_out)
+
+
+def test_several_seeds_of_a_report_are_their_mean() -> None:
+    metadata = written(reported=[report("f1", 0.1, seed=0), report("f1", 0.2, seed=1)])
+    (metric,) = metadata["model-index"][0]["results"][0]["metrics"]
+    assert metric == {"type": "f1", "value": (0.1 + 0.2) / 2, "name": "f1, mean of 2 seeds"}
+
+
+def test_a_split_that_nobody_named_is_not_made_up() -> None:
+    metadata = written(reported=[report(split="unstated", task_name="Owls & Others")])
+    (result,) = metadata["model-index"][0]["results"]
+    assert result["dataset"] == {"name": "Owls & Others", "type": "owls-others"}
+
+
+def test_data_of_the_hub_are_named_as_the_hub_does(build: Build, tmp_path: Path) -> None:
+    registry = copy.deepcopy(REGISTRY)
+    (task,) = [t for t in registry["suites"]["science"] if t["name"] == "heldout-mlm"]
+    task["data"] = {
+        "dataset": "org/papers", "config": "en", "revision": "abc", "dev": "validation",
+    }  # fmt: skip
+    project = build(registry, splits=("dev",)).project
+    tasks = project.suite("science")
+    given = [report("loss", 3.5, task_name="heldout-mlm", split="dev")]
+
+    def dataset(root: Path) -> dict[str, Any]:
+        metadata = written(reported=given, tasks=tasks, root=root)
+        return metadata["model-index"][0]["results"][0]["dataset"]
+
+    assert dataset(project.root) == {
+        "name": "heldout-mlm", "type": "org/papers", "config": "en", "split": "validation",
+        "revision": "abc",
+    }  # fmt: skip
+    (tmp_path / "org" / "papers").mkdir(parents=True)
+    assert dataset(tmp_path) == {"name": "heldout-mlm", "type": "heldout-mlm", "split": "dev"}
+
+
+def test_a_measured_task_on_data_of_the_hub_has_no_hash_for_a_revision(build: Build) -> None:
+    registry = copy.deepcopy(REGISTRY)
+    (task,) = [t for t in registry["suites"]["science"] if t["name"] == "heldout-mlm"]
+    task["data"] = {"dataset": "org/papers", "dev": "validation", "test": "test"}
+    (model,) = matter(render_card(build(registry).project, "science"))["model-index"]
+    assert model["results"][0]["dataset"] == {
+        "name": "heldout-mlm", "type": "org/papers", "split": "test",
+    }  # fmt: skip
+
+
+def test_the_whole_card_passes_the_rules_of_the_hub(built: Built) -> None:
+    assert check_metadata(render_card(built.project, "science"), repo_id="org/science") == []
