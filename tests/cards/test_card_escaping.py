@@ -16,7 +16,9 @@ from pydantic import BaseModel
 from mbrelease.cards.card import render_card
 from mbrelease.cards.escape import code, fenced, markdown, one_line, paragraphs, python_string
 from mbrelease.cards.tables import table
-from mbrelease.registry.schema import REPO_ID, Variant
+from mbrelease.evaluation.reported import ReportedResult, ReportSource, write_reported
+from mbrelease.registry.reported_tables import DocumentSet, Peer, ReportedTable
+from mbrelease.registry.schema import REPO_ID, CardText, Variant
 from mbrelease.selection.decision import Finding, write_decision
 
 PLAIN = "plain words"
@@ -37,7 +39,10 @@ NASTY = {
     "math": "\\\\(x\\\\) and \\(y\\) and $z$",
 }
 # Names and choices, not text: they have a form of their own, which the registry checks.
-NOT_TEXT = {"repo", "run", "weights", "parents", "supersedes", "suite", "policy", "candidates"}
+NOT_TEXT = {
+    Variant: {"repo", "run", "weights", "parents", "supersedes", "suite", "policy", "candidates"},
+    CardText: {"tables", "design_beside"},
+}
 
 
 def filled(model: type[BaseModel], text: str) -> dict[str, Any]:
@@ -45,7 +50,7 @@ def filled(model: type[BaseModel], text: str) -> dict[str, Any]:
     return {
         name: _value(field.annotation, text)
         for name, field in model.model_fields.items()
-        if not (model is Variant and name in NOT_TEXT)
+        if name not in NOT_TEXT.get(model, ())
     }
 
 
@@ -62,6 +67,24 @@ def _value(annotation: Any, text: str) -> Any:
     return by_type[annotation]
 
 
+def reported_tables(text: str) -> dict[str, Any]:
+    """Tables of what others report, with ``text`` wherever text may stand."""
+    figures = {"title": text, "group": text, "note": text, "labels": {"jay": text}}
+    column = {"label": text, "metric": "nests/f1"}
+    bands = [{"title": text, "models": ["jay"]}]
+    documents = {"title": text, "documents": 3, "tokens": 3, "source": {"name": text}}
+    return {
+        "peers": {"jay": Peer(title=text, note=text)},
+        "document_sets": {"set": DocumentSet.model_validate(documents)},
+        "tables": {
+            "figures": ReportedTable.model_validate(
+                {**figures, "columns": [column], "bands": bands}
+            ),
+            "sets": ReportedTable(title=text, document_sets=["set"], section="efficiency"),
+        },
+    }
+
+
 def project_with(build: Build, text: str) -> Any:
     built = build(decide=False)
     entry = Variant.model_validate(
@@ -72,6 +95,8 @@ def project_with(build: Build, text: str) -> Any:
             "policy": "science",
         }
     )
+    card = entry.card.model_copy(update={"tables": ["figures", "sets"], "design_beside": ["base"]})
+    entry = entry.model_copy(update={"card": card})
     variants = {**built.project.registry.variants, "science": entry}
     name = text.replace("\ud800", "")  # the fields of a JSON file, which cannot hold it
     suites = {
@@ -82,7 +107,12 @@ def project_with(build: Build, text: str) -> Any:
             for task in built.project.registry.suites["science"]
         ]
     }
-    registry = built.project.registry.model_copy(update={"variants": variants, "suites": suites})
+    registry = built.project.registry.model_copy(
+        update={"variants": variants, "suites": suites, **reported_tables(text)}
+    )
+    source = ReportSource(None, name, name)
+    told = ReportedResult("nests", "test", "f1", 0.5, source)
+    write_reported(built.project.evidence, "jay", [told])
     tasks = {task.name: task for task in suites["science"]}
     records = {
         key: write(built.project.evidence, with_settings(found, tasks[key[1]]))
