@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from mbrelease.pictures.sheet import LINE, SMALL, WIDTH, shortened, text_width
 THIS = "this model"
 ARROW = 14.0  # from the words over a box to the box
 TRACK, WORDED_TRACK = 12.0, 26.0  # the height of a level line, and of one with a word on it
+CLEAR = 6.0  # from a line to a box or to words that it passes
+LANE = 7.0  # between two upright lines
+EDGE = 5.0  # of the sheet, where no line is
 _WIDTHS = {1: 400.0, 2: 280.0, 3: 184.0}  # of a box, by how many stand in the longest row
 _BESIDE = {1: 0.0, 2: 44.0, 3: 30.0}  # between two boxes, where lines pass
 _PAD = 8.0  # in a box
@@ -67,7 +71,7 @@ def lay_out(family: Family, top: float) -> Layout:
     row_of = {name: i for i, row in enumerate(rows) for name in row}
     nodes = {node.name: node for node in family.nodes}
     longest = max(map(len, rows))
-    width = _WIDTHS[longest]
+    width = _width(family, row_of, longest)
     placed: dict[str, Placed] = {}
     gaps: list[Gap] = []
     y = top
@@ -88,6 +92,18 @@ def lay_out(family: Family, top: float) -> Layout:
             over = [len(_lines_over(family, name, width)) for name in rows[i + 1]]
             y += max(over) * LINE * SMALL + ARROW
     return Layout(placed, tuple(gaps), y)
+
+
+def _width(family: Family, row_of: Mapping[str, int], longest: int) -> float:
+    """Of a box, so that every line that passes a row has room beside it."""
+    passing = {
+        track_key(edge.older, edge.newer, edge.relation)
+        for edge in family.edges
+        if abs(row_of[edge.older] - row_of[edge.newer]) > 1
+    }
+    side = EDGE + CLEAR + LANE * math.ceil(len(passing) / 2)
+    room = WIDTH - 2 * side - (longest - 1) * _BESIDE[longest]
+    return min(_WIDTHS[longest], room / longest)
 
 
 def _texts(node: Node, family: Family, width: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
