@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
@@ -11,6 +12,7 @@ from typing import Any
 from mbrelease.cards.told import Derived, Field, Origin
 
 Read = Callable[[Field], Any]
+_BELOW = "&lt;"
 # What a page may write a value in: as it is, in percent, in thousands up to trillions.
 _SCALES = (1, 100, Fraction(1, 10**3), Fraction(1, 10**6), Fraction(1, 10**9), Fraction(1, 10**12))
 
@@ -19,7 +21,7 @@ def recomputed(origin: Origin, read: Read) -> Any:
     """The value of ``origin`` as the records have it now; ``None`` where this knows no rule.
 
     Raises:
-        LookupError: a record or a field is gone.
+        LookupError: a record or a field is gone, or holds no such values any more.
     """
     if isinstance(origin, Field):
         return read(origin)
@@ -28,20 +30,32 @@ def recomputed(origin: Origin, read: Read) -> Any:
         for part in origin.of:
             recomputed(part, read)  # so that a lost record is noticed all the same
         return None
-    return rule([recomputed(part, read) for part in origin.of])
+    values = [recomputed(part, read) for part in origin.of]
+    try:
+        return rule(values)
+    except (ArithmeticError, IndexError, TypeError, ValueError) as error:
+        raise LookupError(f"there is no {origin.how} of {values}") from error
 
 
 def agrees(text: str, value: Any) -> bool:
-    """Whether the number ``text`` is a rounding of ``value``, or stands in it where it is text."""
+    """Whether the number ``text`` is a rounding of ``value``, or stands in it where it is text.
+
+    ``text`` is as a page has it, such as ``+0.110``, ``80.1``, ``1/3`` or ``&lt; 0.001``.
+    """
+    bound, text = text.startswith(_BELOW), text.removeprefix(_BELOW).lstrip(" +−-")
     if isinstance(value, str):
-        return text.lstrip("+−-") in value
+        return text in value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return True  # nothing that a number could be held against
+    if not math.isfinite(value):
+        return False
     try:
         shown, half = _parsed(text)
     except (InvalidOperation, ValueError, ZeroDivisionError):
         return True
     exact = abs(Fraction(Decimal(repr(value))))
+    if bound:
+        return exact * (100 if text.endswith("%") else 1) < shown
     # A hair more than half a unit: the last digit of a binary fraction is not the decimal's.
     return any(abs(exact * scale - shown) <= half * Fraction(1_000_001, 10**6) for scale in _SCALES)
 
@@ -54,8 +68,8 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _parsed(text: str) -> tuple[Fraction, Fraction]:
-    """A number as it is written, without its sign, and half a unit of its last digit."""
-    bare = text.lstrip("+−-").rstrip("%").replace(",", "")
+    """A number as it is written, and half a unit of its last digit."""
+    bare = text.rstrip("%").replace(",", "")
     if "/" in bare:
         return Fraction(bare), Fraction(1, 10**9)
     number = Decimal(bare)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from mbrelease.cards.numbers import (
-    change_interval_text,
+    NO_BREAK,
     change_text,
     count_text,
     frequency_text,
@@ -178,7 +178,7 @@ def _candidates_table(decision: Decision, place: Place) -> Table:
     for i, candidate in enumerate(decision.candidates):
         at = place.at("candidates", i)
         name = bold(candidate.name) if candidate.name == decision.chosen else candidate.name
-        standing = _standing(decision, candidate)
+        standing = _standing(decision, candidate, place)
         share = _frequency(candidate.p_selected, at.at("p_selected"))
         rows.append([name, *_values(candidate, metrics, at), standing, share])
     return table(header, rows)
@@ -194,10 +194,10 @@ def _value(candidate: Candidate, metric: str, at: Place) -> Told:
     return where.tell(metric_text(metric, value), value)
 
 
-def _standing(decision: Decision, candidate: Candidate) -> str:
+def _standing(decision: Decision, candidate: Candidate, place: Place) -> str:
     """How far it came under the rule: the first thing that stopped it."""
     if not candidate.eligible:
-        return _obstacle(decision, candidate)
+        return _obstacle(decision, candidate, place)
     passes = "passes, " if candidate.guardrails else ""
     if not candidate.superior:
         shown = "" if decision.basis == "points" else "shown to be "
@@ -208,13 +208,13 @@ def _standing(decision: Decision, candidate: Candidate) -> str:
     return f"{passes}the best" if alone else f"{passes}among the best"
 
 
-def _obstacle(decision: Decision, candidate: Candidate) -> str:
+def _obstacle(decision: Decision, candidate: Candidate, place: Place) -> str:
     for state, words in (("fail", "fails"), ("inconclusive", "inconclusive on")):
         metrics = [result.metric for result in candidate.guardrails if result.state == state]
         if metrics:
             return f"{words} {join_words(metrics)}"
     many = len(decision.candidates)
-    told = derived(count_text(many), "count of candidates", [])
+    told = derived(count_text(many), "count", [place.at("candidates").field()], many)
     return phrase("passes alone, not as one of {}", told)
 
 
@@ -264,9 +264,12 @@ def _change(compared: Comparison, at: Place) -> str:
     told = at.at("change").tell(change_text(metric, change), compared.change)
     if compared.ci95 is None:
         return told
-    low, high = sorted(_of_number(metric, bound) for bound in compared.ci95)
-    interval = at.at("ci95").tell(change_interval_text(metric, (low, high)))
-    return phrase("{} {}", told, interval)
+    bounds = [
+        at.at("ci95", i).tell(change_text(metric, _of_number(metric, bound)), bound)
+        for i, bound in enumerate(compared.ci95)
+    ]
+    low, high = reversed(bounds) if lower_is_better(metric) else bounds
+    return phrase(f"{{}} [{{}},{NO_BREAK}{{}}]", told, low, high)
 
 
 def _bound(metric: str, lower: float | None, at: Place) -> str | None:

@@ -21,6 +21,8 @@ _UNPRINTABLE = re.compile(
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANK = re.compile("[ \t\n\r\x0b\x0c\x1c-\x1f\x85\u2028\u2029]+")
+# What would end a generated region (see ``regions``), if it began a line.
+_REGION_MARK = re.compile("^(?=<!-- /?mbrelease:)", re.MULTILINE)
 _LINE_BREAK = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 
 # Between two letters an underscore is only an underscore.
@@ -79,7 +81,7 @@ def code(text: str) -> Markup:
 
 def fenced(text: str, language: str = "") -> Markup:
     """Plain text as a fenced block that the text itself cannot close."""
-    block = printable(text).strip("\n")
+    block = _REGION_MARK.sub(" ", printable(text).strip("\n"))
     fence = "`" * max(3, _longest_run(block) + 1)
     # The fences stay bare, so that what reads the page line by line finds them.
     return Markup(f"{fence}{language}\n{marked(block, text)}\n{fence}")  # noqa: S704

@@ -48,7 +48,14 @@ def _into(content: Any, step: re.Match[str]) -> Any:
             if isinstance(provenance, dict) and provenance.get("key") == step["key"]:
                 return entry
     else:
-        name = step["name"] if step["name"] is not None else json.loads(step["text"])
+        name = step["name"] if step["name"] is not None else _text(step["text"])
         if isinstance(content, dict) and name in content:
             return content[name]
     raise LookupError(f"there is no {step[0]}")
+
+
+def _text(quoted: str) -> str | None:
+    try:
+        return str(json.loads(quoted))
+    except ValueError:
+        return None

@@ -6,6 +6,8 @@ known by the bytes they rest on. They may be deleted at any time.
 
 from __future__ import annotations
 
+import contextlib
+import math
 from pathlib import Path
 
 from mbrelease.errors import UserError
@@ -39,15 +41,26 @@ def paired_interval(
     if isinstance(task, EfficiencyTask) or not _at_hand(own) or not _at_hand(other):
         return None
     path = project.root / KEPT / f"{_name(task, key, own, other)}.json"
-    try:
-        low, high = read_json(path)
-        return float(low), float(high)
-    except (UserError, TypeError, ValueError):
-        pass  # not there yet, or not what we left
+    kept = _kept(path)
+    if kept is not None:
+        return kept
     found = _interval(task, key, own, other)
     if found is not None:
-        write_json(path, list(found))
+        with contextlib.suppress(UserError):  # where nothing can be kept, it is drawn each time
+            write_json(path, list(found))
     return found
+
+
+def _kept(path: Path) -> Interval | None:
+    """What stands at ``path``, unless nothing does or it is not what was left there."""
+    try:
+        content = read_json(path)
+    except UserError:
+        return None
+    match content:
+        case [float() as low, float() as high] if math.isfinite(high - low) and low <= high:
+            return low, high
+    return None
 
 
 def _at_hand(record: EvidenceRecord) -> bool:

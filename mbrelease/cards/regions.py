@@ -9,13 +9,14 @@ here are generated, and all others are the author's.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mbrelease.errors import UserError
 
 _MARK = re.compile(r"^<!-- (/?)mbrelease:([a-z_]+) -->[ \t]*$", re.MULTILINE)
-_KEY = re.compile(r"([A-Za-z_][\w.-]*)[ \t]*:")
+# A list that is not indented, and the end of a bracket, belong to the key above.
+_KEY = re.compile(r"""(?!-\s|[\s#\]}])("[^"]*"|'[^']*'|[^:]+?)[ \t]*:(?=\s)""")
 
 
 @dataclass(frozen=True)
@@ -103,58 +104,100 @@ def merged(old: Page, front_matter: str, regions: Mapping[str, str], keys: Seque
         regions: The new regions, in their order; one that is missing here goes.
         keys: The keys of the front matter that are generated, whether they are there or not.
     """
+    before, last = _new_regions(regions, old.regions.keys())
     parts: list[Part] = []
-    waiting = list(regions)
     for part in old.parts:
         if part.name is None:
             parts.append(part)
         elif part.name in regions:
-            # New regions that come before this one in the order of the card.
-            for name in waiting[: waiting.index(part.name)] if part.name in waiting else []:
+            for name in before.get(part.name, ()):
                 parts += [Part(name, regions[name]), Part(None, "\n\n")]
-                waiting.remove(name)
             parts.append(Part(part.name, regions[part.name]))
-            if part.name in waiting:
-                waiting.remove(part.name)
-    tail = parts.pop() if parts and parts[-1].name is None else Part(None, "\n")
-    for name in waiting:
-        parts += [Part(None, "\n\n" if parts else "\n"), Part(name, regions[name])]
-    return Page(_with_own_keys(old.front_matter, front_matter, keys), _tidied([*parts, tail]))
+    parts = _tidied(parts)
+    for name in last:
+        # What the author wrote behind the last region stays behind it.
+        parts += [_parting(parts.pop()), Part(name, regions[name]), Part(None, "\n")]
+    return Page(_with_own_keys(old.front_matter, front_matter, keys), tuple(parts))
+
+
+def _new_regions(
+    regions: Iterable[str], known: Collection[str]
+) -> tuple[dict[str, list[str]], list[str]]:
+    """The regions that are not ``known``, by the known one that follows; and those at the end."""
+    before: dict[str, list[str]] = {}
+    waiting: list[str] = []
+    for name in regions:
+        if name in known:
+            before[name] = waiting
+            waiting = []
+        else:
+            waiting.append(name)
+    return before, waiting
 
 
 def own_keys(front_matter: str, keys: Sequence[str]) -> str:
     """The lines of ``front_matter`` that are the author's."""
-    return "".join(block for key, block in _key_blocks(front_matter) if key not in keys)
+    blocks = _key_blocks(front_matter)
+    return "".join(b.comments if b.key in keys else b.above + b.lines for b in blocks)
 
 
 def generated_keys(front_matter: str, keys: Sequence[str]) -> str:
     """The front matter without what is the author's."""
-    blocks = "".join(block for key, block in _key_blocks(front_matter) if key in keys)
+    blocks = "".join(b.bare for b in _key_blocks(front_matter) if b.key in keys)
     return f"---\n{blocks}---\n" if front_matter else ""
 
 
+@dataclass(frozen=True)
+class _Block:
+    """A key of the front matter, or, without a key, what stands below the last one."""
+
+    key: str
+    above: str
+    """Comments and blank lines."""
+    lines: str
+
+    @property
+    def comments(self) -> str:
+        """Every comment that begins a line, for only people write those."""
+        within = "".join(line for line in _lines(self.lines) if line.startswith("#"))
+        return (self.above if "#" in self.above else "") + within
+
+    @property
+    def bare(self) -> str:
+        """The lines without comments."""
+        return "".join(line for line in _lines(self.lines) if not line.startswith("#"))
+
+
 def _with_own_keys(old: str, new: str, keys: Sequence[str]) -> str:
-    own = own_keys(old, keys)
-    return new.removesuffix("---\n") + own + "---\n" if own else new
+    """``new`` with the comments of ``old`` above their keys, and at its end the author's keys."""
+    written = {block.key: block for block in _key_blocks(new)}
+    above = {b.key: b.comments for b in _key_blocks(old) if b.key in keys and b.key in written}
+    generated = "".join(above.get(key, "") + block.lines for key, block in written.items())
+    rest = [block for block in _key_blocks(old) if block.key not in above]
+    own = "".join(b.comments if b.key in keys else b.above + b.lines for b in rest)
+    return f"---\n{generated}{own}---\n"
 
 
-def _key_blocks(front_matter: str) -> list[tuple[str, str]]:
-    """The top-level keys with the lines that belong to each; comments belong to what follows."""
-    blocks: list[tuple[str, str]] = []
+def _key_blocks(front_matter: str) -> list[_Block]:
+    blocks: list[_Block] = []
     waiting = ""
-    for line in front_matter.splitlines(keepends=True)[1:-1]:
+    for line in _lines(front_matter)[1:-1]:
         key = _KEY.match(line)
         if key:
-            blocks.append((key[1], waiting + line))
+            blocks.append(_Block(key[1].strip("\"'"), waiting, line))
             waiting = ""
-        elif line.startswith("#") or not line.strip():
+        elif line.startswith("#") or not line.strip() or not blocks:
             waiting += line
-        elif blocks:
-            blocks[-1] = (blocks[-1][0], blocks[-1][1] + waiting + line)
-            waiting = ""
         else:
-            waiting += line
-    return [*blocks, ("", waiting)] if waiting else blocks
+            last = blocks[-1]
+            blocks[-1] = replace(last, lines=last.lines + waiting + line)
+            waiting = ""
+    return [*blocks, _Block("", waiting, "")] if waiting else blocks
+
+
+def _lines(text: str) -> list[str]:
+    """With their ends; other than ``splitlines``, only ``\\n`` ends one."""
+    return re.findall(r"[^\n]*\n", text)
 
 
 def _split_front_matter(text: str) -> tuple[str, str]:
@@ -166,17 +209,23 @@ def _split_front_matter(text: str) -> tuple[str, str]:
     return text[: end + 5], text[end + 5 :]
 
 
-def _tidied(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Two blank stretches of the author's in a row, where a region went, become one."""
+def _tidied(parts: Sequence[Part]) -> list[Part]:
+    """Two stretches of the author's in a row, where a region went, become one."""
     kept: list[Part] = []
     for part in parts:
-        last = kept[-1] if kept else None
-        if part.name is None and last is not None and last.name is None:
-            both = [text for text in (last.text, part.text) if text.strip()]
-            kept[-1] = Part(None, "".join(both) if both else last.text)
-        else:
+        if part.name is not None or not kept or kept[-1].name is not None:
             kept.append(part)
-    return tuple(kept)
+            continue
+        both = [kept[-1].text, part.text]
+        written = [text for text in both if text.strip()]
+        kept[-1] = Part(None, "".join(written) if written else min(both, key=len))
+    return kept
+
+
+def _parting(part: Part) -> Part:
+    """The author's text with a blank line before what follows."""
+    missing = "\n\n"[len(part.text) - len(part.text.rstrip("\n")) :]
+    return Part(None, part.text + missing if part.text.strip() else "\n\n")
 
 
 def _written(part: Part) -> str:

@@ -21,6 +21,7 @@ from markupsafe import Markup
 _OPEN, _MIDDLE, _CLOSE = "\ufdd0", "\ufdd1", "\ufdd2"
 RESERVED = "\ufdd0-\ufdef"
 _TOLD = re.compile(f"{_OPEN}([^{_MIDDLE}]*){_MIDDLE}([^{_CLOSE}]*){_CLOSE}")
+_FORGED = re.compile(f"[{RESERVED}]")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w@+-]*")
 
 Value = str | int | float | None
@@ -168,19 +169,31 @@ class Span:
 
 
 def extract(text: str) -> tuple[str, tuple[Span, ...]]:
-    """``text`` without the origins in it, and where they stood."""
+    """``text`` without the origins in it, and where they stood.
+
+    What a template of another hand made of an origin, or put in its place, is none.
+    """
     spans: list[Span] = []
     pieces: list[str] = []
     length = position = 0
     for match in _TOLD.finditer(text):
-        before = text[position : match.start()]
+        before, shown = (_FORGED.sub("", s) for s in (text[position : match.start()], match[2]))
         start = length + len(before)
-        length = start + len(match[2])
-        pieces += [before, match[2]]
-        spans.append(Span(start, length, from_json(json.loads(match[1]))))
+        length = start + len(shown)
+        pieces += [before, shown]
+        origin = _read_origin(match[1])
+        if origin is not None:
+            spans.append(Span(start, length, origin))
         position = match.end()
-    pieces.append(text[position:])
+    pieces.append(_FORGED.sub("", text[position:]))
     return "".join(pieces), tuple(spans)
+
+
+def _read_origin(text: str) -> Origin | None:
+    try:
+        return from_json(json.loads(text))
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return None
 
 
 def as_json(origin: Origin) -> dict[str, Any]:

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from mbrelease.cards.told import Origin, Span
 
-# Digits that are part of a name are no number: sha256, checkpoint-900, recall@1, best:3+last.
+# Digits that are part of a name are no number: sha256, checkpoint-900, recall@1, best:3+last; nor
+# are those of an entity. A bound such as "< 0.001" belongs to its number.
 NUMBER = re.compile(
-    r"(?<![\w@])(?<!\w[-./:@])[+−-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?(?:/\d+)?%?(?!\w)"
+    r"(?<![\w@])(?<!\w[-./:@])(?<!&#)(?:&lt; ?)?[+−-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+    r"(?:e[-+]?\d+)?(?:/\d+)?%?(?!\w)"
 )
+_BEFORE_DIGITS = re.compile(r"(?:&lt; ?)?[+−-]?")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def numbers_in(
         line += text.count("\n", counted, found.start())
         counted = found.start()
         # A sign may stand before the span that has the digits.
-        digits = found.end() - len(found[0].lstrip("+−-"))
+        before = _BEFORE_DIGITS.match(found[0])
+        digits = found.start() + (len(before[0]) if before else 0)
         index = bisect.bisect_right(starts, digits) - 1
         inside = index >= 0 and spans[index].start <= digits < spans[index].end
         origin = spans[index].origin if inside else None
