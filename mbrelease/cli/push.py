@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mbrelease.cli.announce import announce, plan_announcement, require_readers
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, print_table, progress, talk
 from mbrelease.errors import CheckFailed, UserError
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 @click.option("--tag", help="Tag the commit, after it was read back.")
 @click.option("--pr", "create_pr", is_flag=True, help="Propose the commit as a pull request.")
 @click.option("--private", is_flag=True, help="Make a new repository private.")
+@click.option(
+    "--announce",
+    "announced",
+    is_flag=True,
+    help="Then propose new_version on the card of the model that the variant supersedes.",
+)
 @click.option("-m", "--message", help="The commit's message.  [default: Release …]")
 @click.option(
     "--status", "status_of", metavar="ORG/NAME", help="Compare the newest receipt with the Hub."
@@ -41,6 +48,7 @@ def command(
     tag: str | None,
     create_pr: bool,
     private: bool,
+    announced: bool,
     message: str | None,
     status_of: str | None,
     registry_path: Path | None,
@@ -62,6 +70,9 @@ def command(
     if not release:  # an empty text, such as an unset variable's, would be the current folder
         raise click.UsageError("say what to push: a folder or a variant")
     source = _find(release, repo_id, registry_path)
+    if announced:
+        require_readers(source.supersedes, release, create_pr=create_pr, private=private)
+    old_repo = source.supersedes if announced else None
 
     from mbrelease.hub.client import connect
     from mbrelease.hub.plan import make_plan
@@ -72,11 +83,15 @@ def command(
     )
     if not as_json:
         _show_plan(plan)
-    elif plan_only or plan.problems:
+    elif plan.problems:
         print_json({"plan": plan.as_json(), "receipt": None})
     plan.require_clean()
+    # Before the push, so that what stands in the way of the announcement stops both.
+    planned = plan_announcement(api, old_repo, source.repo_id, quiet=as_json)
     if not plan_only:
-        _publish(plan, api, source, message, as_json)
+        _publish(plan, api, source, message, old_repo, as_json)
+    elif as_json:
+        print_json({"plan": plan.as_json(), "receipt": None, **planned})
 
 
 @dataclass(frozen=True)
@@ -87,6 +102,8 @@ class _Source:
     repo_id: str
     receipts: Path
     decision: Path | None
+    supersedes: str | None = None
+    """The repo of the variant that this one supersedes, as far as it is published."""
 
     @property
     def decision_sha256(self) -> str | None:
@@ -115,7 +132,10 @@ def _find(release: str, repo_id: str | None, registry_path: Path | None) -> _Sou
         mend = f"give --to ORG/NAME, or: mbrelease registry set {name} repo ORG/NAME"
         raise UserError(f"the registry names no repo for {name}", mend=mend)
     _check_decision(project.decision(name), folder, name)
-    return _Source(folder, repo_id, project.receipts, project.decision(name))
+    older = project.variant(name).supersedes
+    entry = project.variant(older) if older is not None else None
+    old_repo = entry.repo if entry is not None and entry.released is not False else None
+    return _Source(folder, repo_id, project.receipts, project.decision(name), old_repo)
 
 
 def _check_decision(path: Path, folder: Path, name: str) -> None:
@@ -156,8 +176,16 @@ def _show_plan(plan: Plan) -> None:
         talk(f"note: {note}")
 
 
-def _publish(plan: Plan, api: HfApi, source: _Source, message: str | None, as_json: bool) -> None:
+def _publish(
+    plan: Plan,
+    api: HfApi,
+    source: _Source,
+    message: str | None,
+    old_repo: str | None,
+    as_json: bool,
+) -> None:
     from mbrelease.hub.publish import publish
+    from mbrelease.hub.receipt import receipt_path
 
     with progress(quiet=as_json) as bar:
         receipt = publish(
@@ -168,13 +196,10 @@ def _publish(plan: Plan, api: HfApi, source: _Source, message: str | None, as_js
             receipts=source.receipts,
             decision_sha256=source.decision_sha256,
         )
-    _show_receipt(plan, receipt, source.receipts, as_json)
-
-
-def _show_receipt(plan: Plan, receipt: Receipt, receipts: Path, as_json: bool) -> None:
-    from mbrelease.hub.receipt import receipt_path
-
-    path = receipt_path(receipts, receipt.repo_id, receipt.commit)
+    path = receipt_path(source.receipts, receipt.repo_id, receipt.commit)
+    if not as_json:
+        _show_receipt(receipt, path)
+    announced = announce(api, old_repo, plan.repo_id, quiet=as_json)
     if as_json:
         print_json(
             {
@@ -182,9 +207,12 @@ def _show_receipt(plan: Plan, receipt: Receipt, receipts: Path, as_json: bool) -
                 "receipt": receipt.model_dump(mode="json"),
                 "receipt_path": str(path),
                 "url": receipt.url,
+                **announced,
             }
         )
-        return
+
+
+def _show_receipt(receipt: Receipt, path: Path) -> None:
     rows = [("url", receipt.pull_request or receipt.url), ("commit", receipt.commit)]
     rows += [("tag", receipt.tag)] if receipt.tag else []
     for name, value in [*rows, ("receipt", str(path))]:
