@@ -23,7 +23,7 @@ def group(label, values, better="higher", intervals=None, decimals=3):
 
 def bars(*groups, models=None, own=-1, reference=0):
     n = len(groups[0].values)
-    models = models or tuple(["owl-base", *(f"owl-v{i}" for i in range(1, n))])
+    models = models or ("owl-base", *(f"owl-v{i}" for i in range(1, n)))
     return Bars("Evaluation", "on test", models, own % n, reference, groups)
 
 

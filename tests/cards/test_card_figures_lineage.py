@@ -40,7 +40,9 @@ OWLS = registry(
 
 def family(own, *edges, left_out=0):
     names = list(dict.fromkeys(name for edge in edges for name in edge[:2]))
-    return Family(own, tuple(Node(n, None) for n in names), tuple(Edge(*e) for e in edges), left_out)
+    return Family(
+        own, tuple(Node(n, None) for n in names), tuple(Edge(*e) for e in edges), left_out
+    )
 
 
 def draw(given):
