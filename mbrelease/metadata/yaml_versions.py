@@ -38,6 +38,7 @@ _OLD = {
     "tag:yaml.org,2002:int": "a number",
     "tag:yaml.org,2002:float": "a number",
     "tag:yaml.org,2002:timestamp": "a date",
+    "tag:yaml.org,2002:value": "a default",
 }
 _TEXT = "text"
 _RESOLVER: Any = yaml.resolver.Resolver()
