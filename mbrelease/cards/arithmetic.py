@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
@@ -13,8 +13,6 @@ from mbrelease.cards.told import Derived, Field, Origin
 
 Read = Callable[[Field], Any]
 _BELOW = "&lt;"
-# What a page may write a value in: as it is, in percent, in thousands up to trillions.
-_SCALES = (1, 100, Fraction(1, 10**3), Fraction(1, 10**6), Fraction(1, 10**9), Fraction(1, 10**12))
 
 
 def recomputed(origin: Origin, read: Read) -> Any:
@@ -57,7 +55,18 @@ def agrees(text: str, value: Any) -> bool:
     if bound:
         return exact * (100 if text.endswith("%") else 1) < shown
     # A hair more than half a unit: the last digit of a binary fraction is not the decimal's.
-    return any(abs(exact * scale - shown) <= half * Fraction(1_000_001, 10**6) for scale in _SCALES)
+    half *= Fraction(1_000_001, 10**6)
+    return any(abs(exact * scale - shown) <= half for scale in _scales(exact, shown))
+
+
+def _scales(exact: Fraction, shown: Fraction) -> Iterable[Fraction]:
+    """What a page may write a value in: as it is, in percent, in thousands up to trillions.
+
+    No value below one is written in thousands, and none as a nought, which all would agree with.
+    """
+    yield from (Fraction(1), Fraction(100))
+    if shown and exact >= 1:
+        yield from (Fraction(1, 1000**power) for power in range(1, 5))
 
 
 def same(one: Any, other: Any) -> bool:
