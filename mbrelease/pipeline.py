@@ -32,6 +32,7 @@ from mbrelease.files import (
     sha256_json,
     write_json,
 )
+from mbrelease.parity.drift_record import write_drift_record
 from mbrelease.parity.verify import verify
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.project import Project
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
     from mbrelease.hub.receipt import Receipt
+    from mbrelease.parity.report import Report
 
 CARD = "README.md"
 OF_THE_CARD = (CARD, LOCK_NAME, "figures", ".eval_results")
@@ -148,6 +150,15 @@ def _release(
 
 
 @dataclass(frozen=True)
+class _Parent:
+    """What a release came from, where that is on this machine."""
+
+    variant: str
+    relation: str
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True)
 class _Run:
     """One step a method; what they share."""
 
@@ -242,25 +253,27 @@ class _Run:
     def verify(self) -> Step:
         """Check the release, and its parent's where that is on disk; remember a pass."""
         release = self.project.release(self.variant)
-        parent, relation = self._parent()
+        parent = self._parent()
         stated = self.project.variant(self.variant).architecture
         declared = stated.model_dump() if stated else None
         inputs = {
             "declared": declared,
             "release": _contents(release),
-            "parent": _identity(parent) if parent else None,
-            "relation": relation,
+            "parent": _identity(parent.checkpoint) if parent else None,
+            "relation": parent.relation if parent else None,
             "mbrelease": __version__,
         }
         record = self.project.root / STATE / "verified" / f"{self.variant}.json"
         if record.exists():
             known = read_json(record)
             if isinstance(known, dict) and known.get("inputs") == inputs:
-                return Step("verify", False, "passed before")
+                drift = known.get("drift")
+                if drift is None or (self.project.root / drift).exists():
+                    return Step("verify", False, "passed before")
         report = verify(
             release,
-            against=parent.path if parent else None,
-            relation=relation,
+            against=parent.checkpoint.path if parent else None,
+            relation=parent.relation if parent else None,
             declared=declared,
             release=True,
             progress=self.progress,
@@ -272,7 +285,9 @@ class _Run:
                 f"{first.name}: expected {first.expected}, found {first.found}",
                 mend=f"{first.mend}; all of them: mbrelease verify {release}",
             )
-        write_json(record, {"inputs": inputs, "report": report.as_json()})
+        drift = self._keep_drift(report, parent)
+        shown = self._shown(drift) if drift else None
+        write_json(record, {"inputs": inputs, "report": report.as_json(), "drift": shown})
         counts = {status: len(report.with_status(status)) for status in ("pass", "warn", "skip")}
         return Step("verify", True, ", ".join(f"{n} {status}" for status, n in counts.items() if n))
 
@@ -329,14 +344,27 @@ class _Run:
     def _reference(self) -> Checkpoint:
         return released_checkpoint(self.project, self._policy().reference)
 
-    def _parent(self) -> tuple[Checkpoint | None, str | None]:
+    def _parent(self) -> _Parent | None:
         for parent in self.project.variant(self.variant).parents:
             try:
-                return released_checkpoint(self.project, parent.variant), parent.relation
+                checkpoint = released_checkpoint(self.project, parent.variant)
             except NoWeights:
                 # A parent that was never on this machine cannot be compared with.
                 continue
-        return None, None
+            return _Parent(parent.variant, parent.relation, checkpoint)
+        return None
+
+    def _keep_drift(self, report: Report, parent: _Parent | None) -> Path | None:
+        """Keep how far the weights moved as evidence, from which the card tells it."""
+        if parent is None or report.drift is None:
+            return None
+        return write_drift_record(
+            self.project.evidence,
+            report.drift,
+            open_checkpoint(self.project.release(self.variant)).weights_sha256,
+            parent.variant,
+            parent.checkpoint.weights_sha256,
+        )
 
     def _jobs(self, checkpoints: Sequence[Checkpoint], split: str) -> list[Job]:
         tasks = self.project.suite(self.variant)
