@@ -40,7 +40,7 @@ def beside(tmp_path: Path) -> Path:
         ("![ ](https://example.org/x.png)", "the picture 'https://example.org/x.png' has no"),
         ('<img src="figures/bars.png">', "the picture 'figures/bars.png' has no alternative text"),
         ("<img alt='x' src='figures/gone.png'/>", "the picture 'figures/gone.png' is missing"),
-        ('<picture><source srcset="figures/gone.svg 2x"></picture>', "'figures/gone.svg' is missing"),
+        ('<picture><source srcset="figures/no.svg 2x"></picture>', "'figures/no.svg' is missing"),
         ("[![x](figures/gone.png)](LICENSE)", "the picture 'figures/gone.png' is missing"),
         ("[the text](LICENCE)", "the link 'LICENCE' is missing"),
         ("[the text](docs/a.md#part)", "the link 'docs/a.md#part' is missing"),
