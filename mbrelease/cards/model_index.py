@@ -35,7 +35,7 @@ _TYPE_OF_METRIC = (
     ),
     (r"loss|perplexity|bits_per_byte", "fill-mask", "Masked language modelling"),
     (r"span_\w+", "token-classification", "Tagging of words"),
-    (r"matthews", "text-classification", "Classification"),
+    (r"matthews|macro_f1", "text-classification", "Classification"),
     (r"(\w+_)?tokens_per_second|seconds|max_batch_size", "feature-extraction", "Speed"),
 )
 _TYPE_OF_TASK = {"glue": ("text-classification", "GLUE")}
@@ -141,7 +141,7 @@ def _reported(
             groups.setdefault(key, []).append(one)
     for (task_name, split, subset, source), group in groups.items():
         task = tasks.get(task_name)
-        type_, label = task_type(task) if task else _guessed(task_name, group[0].metric)
+        type_, label = task_type(task) if task else _guessed(task_name, group)
         dataset = _dataset(task, split, root) if task is not None else None
         yield {
             "task": {"type": type_, "name": label},
@@ -188,12 +188,16 @@ def _source(source: ReportSource) -> dict[str, str]:
     return {"url": one_line(source.url), **({"name": ", ".join(said)} if said else {})}
 
 
-def _guessed(task_name: str, metric: str) -> tuple[str, str]:
+def _guessed(task_name: str, group: Sequence[ReportedResult]) -> tuple[str, str]:
+    """The kind of a task that no suite has, by its name or by a metric that tells it."""
     known = _TYPE_OF_TASK.get(task_name)
     if known is not None:
         return known
-    found = (each[1:] for each in _TYPE_OF_METRIC if re.fullmatch(each[0], metric))
-    return next(found, ("other", one_line(task_name)))
+    for one in group:
+        for pattern, type_, label in _TYPE_OF_METRIC:
+            if re.fullmatch(pattern, one.metric):
+                return type_, label
+    return "other", one_line(task_name)
 
 
 def slug(text: str) -> str:
