@@ -31,7 +31,7 @@ def recomputed(origin: Origin, read: Read) -> Any:
     values = [recomputed(part, read) for part in origin.of]
     try:
         return rule(values)
-    except (ArithmeticError, IndexError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise LookupError(f"there is no {origin.how} of {values}") from error
 
 
@@ -105,6 +105,16 @@ def _count(values: Sequence[Any]) -> int | None:
     return len(only) if isinstance(only, Sequence | dict) and not isinstance(only, str) else None
 
 
+def _count_where(wanted: Callable[[Any], bool]) -> Callable[[Sequence[Any]], int]:
+    return lambda values: sum(map(wanted, values[0]))
+
+
+def _count_of_tied(values: Sequence[Any]) -> int:
+    (decision,) = values
+    tied = [one["name"] for one in decision["candidates"] if one["tied"]]
+    return sum(name != decision["chosen"] for name in tied)
+
+
 _RULES: dict[str, Callable[[Sequence[Any]], Any]] = {
     "mean": _mean,
     "sum": sum,
@@ -112,6 +122,10 @@ _RULES: dict[str, Callable[[Sequence[Any]], Any]] = {
     "relative change": _relative_change,
     "standard deviation": statistics.stdev,
     "count": _count,
+    "count of checkpoints": _count_where(lambda one: one["kind"] == "checkpoint"),
+    "count of averages": _count_where(lambda one: one["kind"] == "average"),
+    "count of tied candidates": _count_of_tied,
+    "1 - alpha": lambda values: 1 - values[0],
 }
 """By the ``how`` of a derived value; the others are only checked by writing the page again."""
 

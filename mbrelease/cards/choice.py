@@ -231,7 +231,7 @@ def _against_reference(decision: Decision, chosen: Candidate, place: Place) -> T
                 *_both_values(decision, chosen, primary, place),
                 _change(chosen.primary, at.at("primary")),
                 _bound(primary, chosen.superiority, at.at("superiority")),
-                _required(primary, 0.0, place.at("policy", "primary")),
+                _required(primary, place.at("policy", "primary")),
                 "better" if better is None else phrase("better (p {})", better),
             ]
         )
@@ -242,7 +242,7 @@ def _against_reference(decision: Decision, chosen: Candidate, place: Place) -> T
                 *_both_values(decision, chosen, result.metric, place),
                 _change(result, where),
                 _bound(result.metric, result.lower, where.at("lower")),
-                _required(result.metric, -result.margin, where.at("margin")),
+                _required(result.metric, where.at("margin"), result.margin),
                 result.state,
             ]
         )
@@ -278,13 +278,12 @@ def _bound(metric: str, lower: float | None, at: Place) -> str | None:
     return at.tell(change_text(metric, _of_number(metric, lower)), lower)
 
 
-def _required(metric: str, lower: float, at: Place) -> str:
-    limit = _of_number(metric, lower)
-    side = "below" if lower_is_better(metric) else "above"
-    if not limit:
-        return phrase(f"{side} {{}}", at.tell("0", 0))
-    sign = "+" if limit > 0 else "−"
-    return phrase(f"{side} {{}}", at.tell(f"{sign}{real_text(abs(limit))}", lower))
+def _required(metric: str, at: Place, margin: float = 0.0) -> str:
+    """Better than the reference, or no worse than it by a margin."""
+    side, sign = ("below", "+") if lower_is_better(metric) else ("above", "−")
+    if not margin:
+        return phrase(f"{side} {{}}", derived("0", "no change", [at.field()]))
+    return phrase(f"{side} {{}}", at.tell(f"{sign}{real_text(margin)}", margin))
 
 
 def _of_number(metric: str, improvement: float) -> float:
@@ -297,8 +296,11 @@ def _bounds(decision: Decision, chosen: Candidate, place: Place) -> Markup | Non
     policy, many = decision.policy, len(decision.candidates)
     alpha = place.at("policy", "alpha")
     level = derived(share_text(1 - policy.alpha), "1 - alpha", [alpha.field(policy.alpha)])
+    usual = derived("95%", "level of the intervals", [place.field()])
     candidates = derived(count_text(many), "count", [place.at("candidates").field()], many)
-    note = phrase("In brackets stand 95% intervals; “at worst” is a one-sided {} bound.", level)
+    note = phrase(
+        "In brackets stand {} intervals; “at worst” is a one-sided {} bound.", usual, level
+    )
     if many > 1:
         both = "Bound and p of {} hold for all {} candidates at once."
         note += phrase(f" {both}", policy.primary, candidates)

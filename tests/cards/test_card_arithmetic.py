@@ -25,7 +25,12 @@ from mbrelease.cards.told import Derived, Field, Origin
 
 RECORD: dict[str, Any] = {
     "a": 0.44, "b": 0.279, "zero": 0, "text": "0.44 or so",
-    "list": [80.0, 80.1, 80.05], "seeds": [{"f1": 0.5}, {"f1": 0.75}, {"f1": 1.0}],
+    "list": [80.0, 80.1, 80.05], "chosen": "z",
+    "candidates": [
+        {"name": "x", "kind": "checkpoint", "tied": True},
+        {"name": "y", "kind": "checkpoint", "tied": False},
+        {"name": "z", "kind": "average", "tied": True},
+    ],
 }  # fmt: skip
 
 
@@ -51,6 +56,10 @@ def derived(how: str, *paths: str) -> Derived:
         (derived("count", "list"), 3),
         (derived("count", "a", "b"), 2),
         (derived("count", "text"), None),
+        (derived("count of checkpoints", "candidates"), 2),
+        (derived("count of averages", "candidates"), 1),
+        (derived("count of tied candidates", ""), 1),
+        (derived("1 - alpha", "a"), 0.56),
         (derived("greatest learning_rate", "list"), None),
     ],
 )
@@ -93,6 +102,8 @@ def test_means_and_deviations_are_those_of_the_library(values: list[float]) -> N
         derived("mean"),
         derived("mean", "text"),
         derived("sum", "list"),
+        derived("count of averages", "list"),
+        derived("count of tied candidates", "candidates"),
     ],
 )
 def test_a_record_that_is_gone_or_holds_something_else(origin: Origin) -> None:
