@@ -154,7 +154,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text") from error
+        raise UserError(f"{path} is not UTF-8 text", mend="restore it, or delete it") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -100,6 +100,11 @@ def _relative_change(values: Sequence[Any]) -> float:
     return float((values[0] - values[1]) / values[1])
 
 
+def _thousands_a_second(values: Sequence[Any]) -> float:
+    tokens, seconds = values
+    return float(tokens / 1000 / seconds)
+
+
 def _count(values: Sequence[Any]) -> int | None:
     only = values[0] if len(values) == 1 else values
     return len(only) if isinstance(only, Sequence | dict) and not isinstance(only, str) else None
@@ -122,6 +127,7 @@ _RULES: dict[str, Callable[[Sequence[Any]], Any]] = {
     "relative change": _relative_change,
     "standard deviation": statistics.stdev,
     "count": _count,
+    "thousands a second": _thousands_a_second,
     "count of checkpoints": _count_where(lambda one: one["kind"] == "checkpoint"),
     "count of averages": _count_where(lambda one: one["kind"] == "average"),
     "count of tied candidates": _count_of_tied,

@@ -112,7 +112,8 @@ def make_folder_card(folder: Path, repo_id: str | None = None) -> Card:
     Raises:
         UserError: ``folder`` is no checkpoint, or one of its files is malformed.
     """
-    return _card(str(folder), folder_context(folder, repo_id), None, None)
+    context = folder_context(folder, repo_id)
+    return _card(context.model.name, context, None, None)
 
 
 def render_folder_card(folder: Path, repo_id: str | None = None) -> str:

@@ -89,6 +89,8 @@ class Usage:
     """Tokens kept of each text."""
     context: Told | None
     """The longest input that the configuration accepts."""
+    modules: bool
+    """Whether the release says itself how sentence-transformers loads it."""
 
 
 @dataclass(frozen=True)
@@ -432,7 +434,7 @@ def _usage(about: _About, measured: Sizes, training: Training) -> Usage:
         *(t for t in tasks if t.type == "pair" and not t.training),
         *(t for t in tasks if t.type == "classification"),
     ]
-    context = measured.context
+    context, checkpoint = measured.context, about.weights.checkpoint
     whole = about.size_place("context")
     if embedded:
         pooling, length = embedded[0].pooling, embedded[0].max_length
@@ -446,6 +448,7 @@ def _usage(about: _About, measured: Sizes, training: Training) -> Usage:
         pooling,
         at.tell(str(length), length),
         None if context is None else whole.tell(str(context), context),
+        checkpoint is not None and (checkpoint.path / "modules.json").is_file(),
     )
 
 

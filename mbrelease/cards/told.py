@@ -9,6 +9,7 @@ Formatting with ``f""`` or ``str.format`` loses an origin: use ``phrase`` and ``
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -99,9 +100,9 @@ class Place:
 
 
 def place(root: Path, file: Path) -> Place:
-    """The beginning of ``file`` as records name it: relative to ``root`` where it lies below."""
-    relative = file.relative_to(root) if file.is_relative_to(root) else file
-    return Place(relative.as_posix())
+    """The beginning of ``file`` as records name it: relative to ``root``."""
+    # Never an absolute path: what is published tells nothing of the machine.
+    return Place(Path(os.path.relpath(file, root)).as_posix())
 
 
 def derived(text: str, how: str, of: Iterable[Origin], value: Value = None) -> Told:

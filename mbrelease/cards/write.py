@@ -133,8 +133,10 @@ def _run(project: Project, variant: str, text: str, progress: Progress) -> None:
 
 
 def _known_pictures(readme: Path) -> Mapping[str, PictureLock]:
-    path = lock_path(readme)
-    return read_lock(path).pictures if path.is_file() else {}
+    try:
+        return read_lock(lock_path(readme)).pictures
+    except UserError:
+        return {}  # a lock that is lost or spoilt is written anew
 
 
 def _draw(

@@ -80,10 +80,20 @@ def made(saved_by_5x: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def printed(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the code of the card prints: run once, for each block starts a Python with torch."""
+    root = tmp_path_factory.mktemp("printed") / "project"
+    shutil.copytree(made, root)
+    release(root)
+    return root / "evidence" / "snippets"
+
+
 @pytest.fixture
-def owls(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def owls(made: Path, printed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "project"
     shutil.copytree(made, root)
+    shutil.copytree(printed, root / "evidence" / "snippets")
     monkeypatch.chdir(root)
     return root
 
@@ -109,8 +119,10 @@ def test_a_run_becomes_a_release_on_a_hub_and_a_second_run_does_nothing(owls, tm
         assert again.receipt.commit == first.receipt.commit
         copy = Path(snapshot_download("owls/owl", endpoint=url, local_dir=tmp_path / "copy"))
     folder = owls / "releases" / "owl"
-    for file in folder.iterdir():
-        assert (copy / file.name).read_bytes() == file.read_bytes()
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert {"README.md", "card.lock.json"} < {file.name for file in files}
+    for file in files:
+        assert (copy / file.relative_to(folder)).read_bytes() == file.read_bytes()
     assert not list(copy.rglob("*.bin"))
     chosen = first.decision.chosen_candidate
     assert open_checkpoint(copy).weights_sha256 == chosen.weights_sha256
@@ -207,12 +219,12 @@ def test_a_changed_input_is_followed_downstream_and_no_further(owls):
     assert {"average", "select"} <= set(changed(release(owls)))
 
 
-def test_a_release_that_was_killed_goes_on_and_ends_with_the_same_bytes(owls, made, tmp_path):
+def test_a_release_that_was_killed_goes_on_and_ends_with_the_same_bytes(owls, tmp_path):
     whole = tmp_path / "whole"
-    shutil.copytree(made, whole)
+    shutil.copytree(owls, whole)
     release(whole)
     command = [sys.executable, "-m", "mbrelease.cli.main", "release", "owl"]
-    for evidence in (2, 5, 9):
+    for evidence in (3, 6, 10):
         process = subprocess.Popen(command, cwd=owls, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
@@ -222,8 +234,11 @@ def test_a_release_that_was_killed_goes_on_and_ends_with_the_same_bytes(owls, ma
             time.sleep(0.02)
         process.wait()
     release(owls)
-    for file in (whole / "releases" / "owl").iterdir():
-        assert (owls / "releases" / "owl" / file.name).read_bytes() == file.read_bytes(), file.name
+    made = whole / "releases" / "owl"
+    for file in made.rglob("*"):
+        if file.is_file():
+            again = owls / "releases" / "owl" / file.relative_to(made)
+            assert again.read_bytes() == file.read_bytes(), file.name
     one = (owls / "decisions" / "owl.json").read_text()
     assert one == (whole / "decisions" / "owl.json").read_text()
 
@@ -232,7 +247,6 @@ def test_what_a_maintainer_put_into_the_release_stays_and_old_weights_do_not(owl
     release(owls)
     folder = owls / "releases" / "owl"
     (folder / "LICENSE").write_text("mine")
-    (folder / "figures").mkdir()
     (folder / "figures" / "curve.svg").write_text("<svg/>")
     assert changed(release(owls)) == ["verify"]
     (folder / "model-00001-of-00002.safetensors").write_bytes(b"of another release")
@@ -282,7 +296,7 @@ def test_what_would_stop_a_later_step_is_told_before_anything_is_measured(owls):
     (owls / "registry.yaml").write_text(text.replace("last:2", "last:20"))
     with pytest.raises(UserError, match="needs 20 checkpoints, and there are 3"):
         release(owls)
-    assert not (owls / "evidence").exists()
+    assert not list((owls / "evidence").glob("*/mlm.json"))
 
 
 def test_a_release_of_other_weights_than_were_chosen_is_not_pushed(owls, tmp_path, capsys):
@@ -344,8 +358,15 @@ def test_weights_that_changed_after_the_decision_are_not_released(owls):
 def test_the_files_that_steps_leave_may_be_spoilt(owls):
     release(owls)
     (owls / ".mbrelease" / "verified" / "owl.json").write_text("[]")
-    (owls / "releases" / "owl" / "README.md").write_bytes(b"\xff")
+    (owls / "releases" / "owl" / "card.lock.json").write_text("[]")
     assert changed(release(owls)) == ["verify", "card"]
+    # What may be the maintainer's is not thrown away.
+    readme = owls / "releases" / "owl" / "README.md"
+    readme.write_bytes(b"\xff")
+    with pytest.raises(UserError, match="not UTF-8"):
+        release(owls)
+    readme.unlink()
+    assert changed(release(owls)) == ["card"]
 
 
 def test_nothing_chosen_stops_before_anything_is_released(owls):
