@@ -18,6 +18,8 @@ from mbrelease.selection.decision import Decision, read_decision
 
 AVERAGING_RECORD = "averaging.json"
 TRAINER_LOG = "trainer_state.json"
+DEFAULTS = Place("ModernBertConfig")
+"""Of transformers."""
 _CONFIG_KEYS = {
     "layers": "num_hidden_layers",
     "hidden_size": "hidden_size",
@@ -164,12 +166,15 @@ def sizes(checkpoint: Checkpoint | None, declared: Architecture | None) -> Sizes
 
 
 def size_place(name: str, checkpoint: Checkpoint | None, root: Path, architecture: Place) -> Place:
-    """Where the size called ``name`` was read: the config, the tensors, or the registry."""
+    """Where the size called ``name`` was read: the config or its defaults, the tensors, or the
+    registry."""
     if checkpoint is None:
         return architecture.at(name)
     if name == "parameters":
         return place(root, checkpoint.path / "model.safetensors").at("elements of all tensors")
-    return place(root, checkpoint.path / "config.json").at(_CONFIG_KEYS[name])
+    key, config = _CONFIG_KEYS[name], checkpoint.path / "config.json"
+    # What a config leaves out has the value that transformers gives it.
+    return (place(root, config) if key in read_json(config) else DEFAULTS).at(key)
 
 
 def log_of(checkpoint: Checkpoint, root: Path) -> tuple[TrainerState, Place] | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from card_projects import Build, Built
+from card_projects import REGISTRY, Build, Built
 
 from mbrelease.cards.arithmetic import agrees, fields_of, recomputed, same
 from mbrelease.cards.card import Card, make_card, make_folder_card
@@ -20,8 +22,8 @@ from mbrelease.files import read_json
 from mbrelease.registry.load import load_project
 from mbrelease.registry.project import Project
 
-# What a card writes without a record, and no file could say it: its own writer.
-NO_RECORD = "mbrelease"
+# No JSON: who wrote the card and its defaults, those of transformers, and the tensors.
+OTHERS = ("mbrelease", "ModernBertConfig", "model.safetensors")
 OUR_OWN = load_project(Path(__file__).parents[2] / "registry.yaml")
 
 
@@ -53,7 +55,7 @@ def faults(card: Card, read: Callable[[Field], Any]) -> list[str]:
         fields = fields_of(number.origin)
         if not fields:
             found.append(f"{where}: derived from nothing")
-        if any(field.file == NO_RECORD for field in fields):
+        if any(Path(field.file).name in OTHERS for field in fields):
             continue
         try:
             for field in fields:
@@ -92,12 +94,39 @@ def test_every_number_of_our_own_cards(variant: str) -> None:
     assert "\n".join(faults(card, reader(OUR_OWN.root, OUR_OWN))) == ""
 
 
-def test_every_number_of_a_folders_card(folder: Path) -> None:
-    state = {"global_step": 40, "max_steps": 100, "log_history": [{"step": 40, "eval_loss": 2.34}]}
+@pytest.fixture
+def logged(folder: Path) -> Path:
+    """A checkpoint with a log, which is an average."""
+    log = [{"step": 20, "learning_rate": 0.001}, {"step": 40, "eval_loss": 2.34567}]
+    state = {"global_step": 40, "max_steps": 100, "log_history": log}
     (folder / "trainer_state.json").write_text(json.dumps(state))
-    card = make_folder_card(folder)
+    members = [{"name": f"checkpoint-{n}", "weight": "1/2"} for n in (30, 40)]
+    (folder / "averaging.json").write_text(json.dumps({"recipe": "last:2", "members": members}))
+    return folder
+
+
+def test_every_number_of_a_folders_card(logged: Path) -> None:
+    card = make_folder_card(logged)
     assert card.unfounded == ()
-    assert told(card)
+    assert "\n".join(faults(card, reader(logged))) == ""
+    assert len(told(card)) >= 10
+
+
+def test_every_number_of_weights_on_disk(build: Build, logged: Path) -> None:
+    """Sizes come from the files of the weights, settings from the log beside them."""
+    registry = copy.deepcopy(REGISTRY)
+    registry["variants"]["base"]["weights"] = "base"
+    project = build(registry, decide=False).project
+    shutil.copytree(logged, project.root / "base")
+    card = make_card(project, "base")
+    assert card.unfounded == ()
+    assert "\n".join(faults(card, reader(project.root, project))) == ""
+    assert {"base/config.json", "base/trainer_state.json", "base/averaging.json"} <= {
+        field.file
+        for number in card.numbers
+        if number.origin is not None
+        for field in fields_of(number.origin)
+    }
 
 
 def test_most_values_are_derived_anew_and_not_taken_on_trust(built: Built) -> None:
