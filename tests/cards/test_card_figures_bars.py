@@ -68,6 +68,8 @@ def test_bars_begin_at_zero_and_are_as_long_as_their_values():
     assert lengths[1] / lengths[2] == pytest.approx(0.338 / 0.44, abs=0.005)
     starts = {shapes(svg, f"value-0-{i}")[0] for i in range(3)}
     assert len(starts) == 1
+    names = [box_of(t).right for t in texts(svg) if (t.text or "").strip() == "owl-base"]
+    assert starts.pop() >= max(names), "none of a bar is cut off"
 
 
 def test_a_loss_stands_on_a_numbered_scale_of_its_own():
