@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from markupsafe import Markup
 
 from mbrelease import __version__
 from mbrelease.cards.context import CardContext, folder_context, variant_context
+from mbrelease.cards.eval_results import eval_results
 from mbrelease.cards.figures import SECTIONS, Figure, figures
 from mbrelease.cards.regions import Page, fresh_page, read_page
 from mbrelease.cards.render import render, template_folders
 from mbrelease.cards.snippets.outputs import with_outputs
 from mbrelease.cards.snippets.records import Outcomes, known_outcomes
-from mbrelease.cards.told import Span, extract
-from mbrelease.cards.trace import NUMBER, Number, numbers_in
+from mbrelease.cards.told import Origin, Span, extract
+from mbrelease.cards.trace import FRONT_MATTER, NUMBER, Number, numbers_in
 from mbrelease.cards.weights import read_decision_of
 from mbrelease.files import read_text
 from mbrelease.registry.project import Project
@@ -45,6 +47,8 @@ class Card:
     numbers: tuple[Number, ...]
     figures: tuple[Figure, ...]
     """All pictures that could stand on it."""
+    results: Mapping[str, str]
+    """Files of results on benchmarks of the Hub, by path."""
 
     @property
     def text(self) -> str:
@@ -154,8 +158,12 @@ def _card(
         version=str(context.source.tool_version),
         front_matter=context.metadata,
         page=fresh_page(context.metadata, regions),
-        numbers=tuple(_numbers(text, spans, regions, _typed_in(folders))),
+        numbers=(
+            *_values(context.metadata, context.metadata_origins),
+            *_numbers(text, spans, regions, _typed_in(folders)),
+        ),
         figures=drawable,
+        results=eval_results(context.evaluation, context.model.repo) if context.evaluation else {},
     )
 
 
@@ -164,6 +172,19 @@ def _framed(body: str) -> str:
     if "<!-- mbrelease:" in body:
         return body
     return f"<!-- mbrelease:card -->\n\n{body}\n<!-- /mbrelease:card -->\n"
+
+
+def _values(front_matter: str, origins: Sequence[Origin]) -> list[Number]:
+    """The values of the results in the front matter."""
+    lines = [
+        (line, text.partition(":")[2].strip())
+        for line, text in enumerate(front_matter.split("\n"), 1)
+        if re.match(r" +(?:- )?value:", text)
+    ]
+    return [
+        Number(FRONT_MATTER, line, value, origin)
+        for (line, value), origin in zip(lines, origins, strict=True)
+    ]
 
 
 def _numbers(

@@ -19,13 +19,12 @@ from mbrelease.cards.figures import FIGURES, picture_faults
 from mbrelease.cards.lock import Lock, lock_path, read_lock
 from mbrelease.cards.regions import Page, generated_keys, read_page
 from mbrelease.cards.told import Derived, Field, Origin
-from mbrelease.cards.trace import NUMBER, Number
+from mbrelease.cards.trace import FRONT_MATTER, NUMBER, Number
 from mbrelease.errors import UserError
 from mbrelease.files import read_json, read_text
 from mbrelease.registry.project import Project
 
 _SHOWN = 100
-_FRONT_MATTER = "front matter"
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,7 @@ def check_card(project: Project, variant: str, readme: Path) -> Checked:
         *_front_matter(lines, page, fresh),
         *_regions(lines, page, fresh),
         *_records(lines, page, lock, _Records(project)),
+        *_results(readme, lock, fresh),
         *_pictures(lines, lock, fresh, readme.parent / FIGURES),
     ]
     # A number that both ways find is told once.
@@ -118,8 +118,12 @@ def _front_matter(lines: _Lines, page: Page, fresh: Card) -> Iterator[Difference
             this = stands[offset] if offset < len(stands) else None
             that = expected[offset] if offset < len(expected) else None
             at = where.get(this or "", start + offset + 1)
-            message = _instead(this, that).replace("the card", "the front matter")
-            yield Difference(lines.file, at, message)
+            told = [n for n in fresh.numbers if (n.region, n.line) == (FRONT_MATTER, at)]
+            if this is not None and that is not None and told:
+                yield from _of_line(lines.file, at, this, that, told)
+            else:
+                message = _instead(this, that).replace("the card", "the front matter")
+                yield Difference(lines.file, at, message)
 
 
 def _regions(lines: _Lines, page: Page, fresh: Card) -> Iterator[Difference]:
@@ -263,9 +267,14 @@ def _records(lines: _Lines, page: Page, lock: Lock, records: _Records) -> Iterat
     """The numbers of the lock, each derived once more from its records."""
     regions: Mapping[str, str] = page.regions
     for number in lock.numbers:
-        if number.origin is None or number.region not in regions:
+        if number.origin is None:
             continue
-        line = lines.of(regions[number.region], number.region) + number.line - 1
+        if number.region == FRONT_MATTER:
+            line = number.line
+        elif number.region in regions:
+            line = lines.of(regions[number.region], number.region) + number.line - 1
+        else:
+            continue
         record = _recorded(number.origin)
         try:
             value = recomputed(number.origin, records.read)
@@ -287,6 +296,16 @@ def _records(lines: _Lines, page: Page, lock: Lock, records: _Records) -> Iterat
                 lines.file, line, f"{number.text} is no rounding of {value}, from {record}",
                 number.text, record,
             )  # fmt: skip
+
+
+def _results(readme: Path, lock: Lock, fresh: Card) -> Iterator[Difference]:
+    for name in sorted({*lock.results, *fresh.results}):
+        path = readme.parent / name
+        stands = read_text(path) if path.is_file() else None
+        expected = fresh.results.get(name)
+        if stands != expected:
+            what = "is missing" if stands is None else "is not what the evidence gives"
+            yield Difference(str(path), 1, f"this file of results {what}")
 
 
 def _pictures(lines: _Lines, lock: Lock, fresh: Card, folder: Path) -> Iterator[Difference]:

@@ -6,7 +6,7 @@ Only plain values come in here: no paths, no open files, nothing with a method t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,13 +28,15 @@ from mbrelease.cards.lineage import (
 )
 from mbrelease.cards.looks import Looks, read_looks
 from mbrelease.cards.metadata import front_matter
+from mbrelease.cards.model_index import index_origins
 from mbrelease.cards.numbers import count_text, metric_text
 from mbrelease.cards.published import PublishedTable, read_published
+from mbrelease.cards.reports import Report, Reports
 from mbrelease.cards.score_tables import Family, families, speed_table
 from mbrelease.cards.scores import Column, Evaluation, Row, read_evaluation
 from mbrelease.cards.tables import Table, table
 from mbrelease.cards.task_notes import task_notes
-from mbrelease.cards.told import Place, Told, derived, phrase, place
+from mbrelease.cards.told import Origin, Place, Told, derived, phrase, place
 from mbrelease.cards.training import Training, read_training
 from mbrelease.cards.weights import (
     Average,
@@ -52,7 +54,7 @@ from mbrelease.errors import UserError
 from mbrelease.registry.entry import REPO_ID
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import CardText, Corpus, Variant
-from mbrelease.registry.tasks import ClassificationTask, PairTask, RetrievalTask
+from mbrelease.registry.tasks import AnyTask, ClassificationTask, PairTask, RetrievalTask
 
 _SHOWN_KEY_DIGITS = 16
 _USUAL_MAX_LENGTH = 512
@@ -159,6 +161,8 @@ class CardContext:
     source: Source
     metadata: str = field(repr=False)
     """The front matter."""
+    metadata_origins: tuple[Origin, ...] = field(repr=False)
+    """Where the values of its results come from, in their order."""
 
 
 def variant_context(project: Project, name: str, version: str = __version__) -> CardContext:
@@ -194,7 +198,9 @@ def variant_context(project: Project, name: str, version: str = __version__) -> 
         looks=read_looks(project, variant, decision),
         evaluation=evaluation,
         tasks=_task_places(project, entry),
+        suite=project.suite(variant) if entry.suite else (),
         published=read_published(project, variant),
+        reports=Reports(project).all_of(variant),
         design=design_table(project, variant),
     )
     return replace(
@@ -235,7 +241,9 @@ def folder_context(folder: Path, repo_id: str | None = None) -> CardContext:
         looks=Looks(),
         evaluation=None,
         tasks={},
+        suite=(),
         published=(),
+        reports=(),
         design=table([], []),
     )
     context = _context(about)
@@ -273,7 +281,10 @@ class _About:
     evaluation: Evaluation | None
     tasks: Mapping[str, Place]
     """Where the settings of each task stand."""
+    suite: Sequence[AnyTask]
     published: tuple[PublishedTable, ...]
+    reports: Sequence[Report]
+    """What others report of it."""
     design: Table
 
     def size_place(self, name: str) -> Place:
@@ -332,7 +343,12 @@ def _context(about: _About) -> CardContext:
             data=entry.data,
             lineage=about.lineage,
             evaluation=evaluation,
+            emissions=entry.training.emissions if entry.training else None,
+            reported=about.reports,
+            tasks=about.suite,
+            root=about.root,
         ),
+        metadata_origins=index_origins(evaluation, about.reports),
     )
 
 

@@ -35,6 +35,8 @@ class Lock:
     """The sha256 of each generated region."""
     pictures: Mapping[str, PictureLock]
     """By stem."""
+    results: Mapping[str, str]
+    """The sha256 of each file of results on benchmarks, by path."""
     numbers: tuple[Number, ...]
 
 
@@ -84,6 +86,7 @@ def read_lock(path: Path) -> Lock:
                 stem: PictureLock(one["data_sha256"], dict(one["files"]))
                 for stem, one in content["pictures"].items()
             },
+            results=dict(content["results"]),
             numbers=tuple(map(_number, content["numbers"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -103,6 +106,7 @@ def _content(lock: Lock) -> dict[str, Any]:
             stem: {"data_sha256": one.data_sha256, "files": dict(one.files)}
             for stem, one in lock.pictures.items()
         },
+        "results": dict(lock.results),
         "numbers": [_entry(number) for number in lock.numbers],
     }
 

@@ -16,8 +16,8 @@ import yaml
 from mbrelease.cards.escape import one_line
 from mbrelease.cards.lineage import Lineage
 from mbrelease.cards.model_index import model_index, slug
+from mbrelease.cards.reports import Report
 from mbrelease.cards.scores import Evaluation
-from mbrelease.evaluation.reported import ReportedResult
 from mbrelease.metadata.licenses import license_of
 from mbrelease.metadata.source import is_url
 from mbrelease.registry.entry import REPO_ID
@@ -52,7 +52,7 @@ def front_matter(
     lineage: Lineage,
     evaluation: Evaluation | None,
     emissions: Emissions | None = None,
-    reported: Sequence[ReportedResult] = (),
+    reported: Sequence[Report] = (),
     tasks: Sequence[AnyTask] = (),
     root: Path | None = None,
 ) -> str:

@@ -15,7 +15,9 @@ from typing import Any
 
 from mbrelease.cards.escape import one_line
 from mbrelease.cards.numbers import metric_text
+from mbrelease.cards.reports import Report
 from mbrelease.cards.scores import Evaluation, Row
+from mbrelease.cards.told import Derived, Origin
 from mbrelease.evaluation.dataset import locate
 from mbrelease.evaluation.reported import ReportedResult, ReportSource
 from mbrelease.registry.entry import REPO_ID
@@ -44,7 +46,7 @@ _TYPE_OF_TASK = {"glue": ("text-classification", "GLUE")}
 def model_index(
     name: str,
     evaluation: Evaluation | None,
-    reported: Sequence[ReportedResult] = (),
+    reported: Sequence[Report] = (),
     tasks: Sequence[AnyTask] = (),
     root: Path | None = None,
 ) -> list[dict[str, Any]] | None:
@@ -63,6 +65,18 @@ def model_index(
     results = [*_measured(evaluation, root)] if evaluation is not None else []
     results += _reported(reported, {task.name: task for task in tasks}, root)
     return [{"name": one_line(name), "results": results}] if results else None
+
+
+def index_origins(
+    evaluation: Evaluation | None, reported: Sequence[Report] = ()
+) -> tuple[Origin, ...]:
+    """Where the values of ``model_index`` come from, in their order."""
+    found: list[Origin] = []
+    for rows in _tasks_of(evaluation) if evaluation is not None else ():
+        found += [row.own.origin for row in rows]
+    for group in _groups(reported).values():
+        found += [_origin(same) for same in _by_metric(group).values()]
+    return tuple(found)
 
 
 def task_type(task: AnyTask) -> tuple[str, str]:
@@ -88,8 +102,8 @@ def task_type(task: AnyTask) -> tuple[str, str]:
 
 
 def _measured(evaluation: Evaluation, root: Path | None) -> Iterable[dict[str, Any]]:
-    for task_name, split in dict.fromkeys((row.task.name, row.split) for row in evaluation.rows):
-        rows = [r for r in evaluation.rows if (r.task.name, r.split) == (task_name, split)]
+    for rows in _tasks_of(evaluation):
+        task_name, split = rows[0].task.name, rows[0].split
         type_, label = task_type(rows[0].task)
         dataset = _dataset(rows[0].task, split, root) or {
             "type": slug(task_name),
@@ -101,6 +115,14 @@ def _measured(evaluation: Evaluation, root: Path | None) -> Iterable[dict[str, A
             "dataset": {"name": one_line(task_name), **dataset},
             "metrics": [_metric(row) for row in rows],
         }
+
+
+def _tasks_of(evaluation: Evaluation) -> Iterable[list[Row]]:
+    """The rows of each task and split."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in evaluation.rows:
+        found.setdefault((row.task.name, row.split), []).append(row)
+    return found.values()
 
 
 def _metric(row: Row) -> dict[str, Any]:
@@ -132,14 +154,9 @@ def _is_on_the_hub(source: DatasetSplit, root: Path | None) -> bool:
 
 
 def _reported(
-    results: Sequence[ReportedResult], tasks: dict[str, AnyTask], root: Path | None
+    results: Sequence[Report], tasks: dict[str, AnyTask], root: Path | None
 ) -> Iterable[dict[str, Any]]:
-    groups: dict[tuple[str, str, str, ReportSource], list[ReportedResult]] = {}
-    for one in results:
-        if _counts(one):
-            key = (one.task_name, one.split, one.subset, one.source)
-            groups.setdefault(key, []).append(one)
-    for (task_name, split, subset, source), group in groups.items():
+    for (task_name, split, subset, source), group in _groups(results).items():
         task = tasks.get(task_name)
         type_, label = task_type(task) if task else _guessed(task_name, group)
         dataset = _dataset(task, split, root) if task is not None else None
@@ -152,6 +169,19 @@ def _reported(
             "metrics": [*_means(group)],
             "source": _source(source),
         }
+
+
+def _groups(
+    results: Sequence[Report],
+) -> dict[tuple[str, str, str, ReportSource], list[Report]]:
+    """What one source says of one task, split and subset."""
+    groups: dict[tuple[str, str, str, ReportSource], list[Report]] = {}
+    for report in results:
+        one = report.result
+        if _counts(one):
+            key = (one.task_name, one.split, one.subset, one.source)
+            groups.setdefault(key, []).append(report)
+    return groups
 
 
 def _counts(one: ReportedResult) -> bool:
@@ -171,10 +201,22 @@ def _unknown(task_name: str, split: str, subset: str) -> dict[str, str]:
     return found | ({} if split == UNSTATED else {"split": split})
 
 
-def _means(group: Sequence[ReportedResult]) -> Iterable[dict[str, Any]]:
+def _by_metric(group: Sequence[Report]) -> dict[str, list[Report]]:
+    found: dict[str, list[Report]] = {}
+    for one in group:
+        found.setdefault(one.result.metric, []).append(one)
+    return found
+
+
+def _origin(same: Sequence[Report]) -> Origin:
+    fields = tuple(one.origin for one in same)
+    return fields[0] if len(fields) == 1 else Derived("mean", fields)
+
+
+def _means(group: Sequence[Report]) -> Iterable[dict[str, Any]]:
     """Each metric once; of several seeds, their mean."""
-    for metric in dict.fromkeys(one.metric for one in group):
-        values = [one.value for one in group if one.metric == metric]
+    for metric, same in _by_metric(group).items():
+        values = [one.result.value for one in same]
         for value in values:
             metric_text(metric, value)
         name = metric if len(values) == 1 else f"{metric}, mean of {len(values)} seeds"
@@ -188,14 +230,14 @@ def _source(source: ReportSource) -> dict[str, str]:
     return {"url": one_line(source.url), **({"name": ", ".join(said)} if said else {})}
 
 
-def _guessed(task_name: str, group: Sequence[ReportedResult]) -> tuple[str, str]:
+def _guessed(task_name: str, group: Sequence[Report]) -> tuple[str, str]:
     """The kind of a task that no suite has, by its name or by a metric that tells it."""
     known = _TYPE_OF_TASK.get(task_name)
     if known is not None:
         return known
     for one in group:
         for pattern, type_, label in _TYPE_OF_METRIC:
-            if re.fullmatch(pattern, one.metric):
+            if re.fullmatch(pattern, one.result.metric):
                 return type_, label
     return "other", one_line(task_name)
 

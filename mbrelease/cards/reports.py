@@ -104,6 +104,20 @@ class Reports:
             self._accounts[key] = accounts
         return self._accounts[key]
 
+    def all_of(self, model: str) -> list[Report]:
+        """Every report of ``model``, by task.
+
+        Raises:
+            UserError: a file is malformed.
+        """
+        folder = reported_folder(self._project.evidence, model)
+        return [
+            report
+            for path in sorted(folder.glob("[!.]*.json"))
+            for reports in self._of_task(model, path.stem).values()
+            for report in reports
+        ]
+
     def subsets(self, model: str, task: str, metric: str) -> list[str]:
         """The named parts of ``task`` that ``metric`` was reported of, in the order of the file."""
         wanted = metric_key(metric)

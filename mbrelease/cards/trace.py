@@ -18,6 +18,10 @@ NUMBER = re.compile(
 _BEFORE_DIGITS = re.compile(r"(?:&lt; ?)?[+−-]?")
 
 
+FRONT_MATTER = "front matter"
+"""What numbers of the front matter have for a region."""
+
+
 @dataclass(frozen=True)
 class Number:
     """A number on a page."""

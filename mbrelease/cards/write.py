@@ -18,7 +18,7 @@ from mbrelease.cards.lock import (
 )
 from mbrelease.cards.regions import Page, generated_keys, merged, read_page
 from mbrelease.errors import MissingExtra, UserError
-from mbrelease.files import read_text, write_text
+from mbrelease.files import read_text, sha256_file, write_text
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.project import Project
 
@@ -61,7 +61,8 @@ def write_variant_card(
     if run:
         _run(project, name, page.text, progress)
     folder = readme.parent / FIGURES
-    pictures, remarks = _draw(card.figures, folder, _known_pictures(readme))
+    known = _known(readme)
+    pictures, remarks = _draw(card.figures, folder, known.pictures if known else {})
     drawn = make_card(project, name, pictures=pictures)
     return write_card(drawn, readme, pictures=pictures, remarks=remarks)
 
@@ -85,9 +86,10 @@ def write_card(
         UserError: ``readme`` holds a card that mbrelease did not write, or its marks are broken.
     """
     page = merged_page(card, readme)
-    changed = not readme.exists() or read_text(readme) != page.text
-    if changed:
+    changed = _write_results(card, readme)
+    if not readme.exists() or read_text(readme) != page.text:
         write_text(readme, page.text)
+        changed = True
     changed = write_lock(lock_path(readme), _lock(card, pictures or {})) or changed
     unfounded = [
         f"no record is behind {number.text} in line {number.line} of the section "
@@ -132,11 +134,28 @@ def _run(project: Project, variant: str, text: str, progress: Progress) -> None:
     )
 
 
-def _known_pictures(readme: Path) -> Mapping[str, PictureLock]:
+def _known(readme: Path) -> Lock | None:
     try:
-        return read_lock(lock_path(readme)).pictures
+        return read_lock(lock_path(readme))
     except UserError:
-        return {}  # a lock that is lost or spoilt is written anew
+        return None  # a lock that is lost or spoilt is written anew
+
+
+def _write_results(card: Card, readme: Path) -> bool:
+    """Write the files of results, and take away those of ours that are no longer true."""
+    changed = False
+    for name, text in card.results.items():
+        path = readme.parent / name
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_text(path, text)
+            changed = True
+    known = _known(readme)
+    for name, sha256 in (known.results if known else {}).items():
+        path = readme.parent / name
+        if name not in card.results and path.is_file() and sha256_file(path) == sha256:
+            path.unlink()
+            changed = True
+    return changed
 
 
 def _draw(
@@ -159,5 +178,6 @@ def _lock(card: Card, pictures: Mapping[str, PictureLock]) -> Lock:
         front_matter_sha256=text_sha256(generated_keys(card.front_matter, GENERATED_KEYS)),
         regions={name: text_sha256(text) for name, text in card.page.regions.items()},
         pictures=pictures,
+        results={name: text_sha256(text) for name, text in card.results.items()},
         numbers=card.numbers,
     )

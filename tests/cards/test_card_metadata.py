@@ -12,6 +12,8 @@ from huggingface_hub import ModelCard, ModelCardData
 from mbrelease.cards.card import render_card, render_folder_card
 from mbrelease.cards.lineage import UNKNOWN
 from mbrelease.cards.metadata import front_matter
+from mbrelease.cards.reports import Report
+from mbrelease.cards.told import Place
 from mbrelease.evaluation.reported import ReportedResult, ReportSource
 from mbrelease.metadata.check import check_metadata
 from mbrelease.registry.schema import Emissions
@@ -229,6 +231,8 @@ def written(**given: Any) -> dict[str, Any]:
         "lineage": UNKNOWN,
         "evaluation": None,
     }
+    if "reported" in given:
+        given["reported"] = [Report(one, Place("reports.json")) for one in given["reported"]]
     text = front_matter("x", **{**settings, **given})
     assert not [each for each in check_metadata(text) if each.is_error]
     return matter(text)
