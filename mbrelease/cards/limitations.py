@@ -15,7 +15,7 @@ from mbrelease.cards.languages import language_name
 from mbrelease.cards.looks import Looks
 from mbrelease.cards.numbers import count_text, noun_text
 from mbrelease.cards.scores import Evaluation, Row
-from mbrelease.cards.told import Field, Place, Told, derived, listed, phrase
+from mbrelease.cards.told import Place, Told, derived, listed, phrase
 from mbrelease.cards.training import Training
 from mbrelease.cards.weights import Sizes
 from mbrelease.registry.schema import CardText, Corpus, DataSource, IntendedUse
@@ -112,10 +112,8 @@ def _context(facts: Facts) -> Iterator[Limitation]:
     elif measured and measured < accepted:
         longest = next(row for length, row in lengths if length == measured)
         # The settings of the task are known by their hash in the record.
-        told = Told(
-            count_text(measured),
-            Field(longest.place.file, f"{longest.place.path}.provenance.task_sha256", measured),
-        )
+        settings = longest.place.at("provenance", "task_sha256").field()
+        told = derived(count_text(measured), "max_length of the settings", [settings], measured)
         sentence = phrase(
             "Texts were cut at {} tokens for the evaluation; up to the {} that the configuration "
             "accepts, nothing was measured.",
@@ -320,4 +318,5 @@ def _few_seeds(evaluation: Evaluation) -> Iterator[Limitation]:
 
 def _named(place: Place) -> Told:
     """A record as a reader looks it up: the file, and where in it."""
-    return place.tell(f"{place.file}: {place.path}" if place.path else place.file)
+    text = f"{place.file}: {place.path}" if place.path else place.file
+    return derived(text, "name of the record", [place.field()])
