@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from mbrelease.cards.limitations import Limitation
+from mbrelease.cards.published_findings import finding
 from mbrelease.cards.published_grid import Grid, metrics_left, models_left
 from mbrelease.cards.published_limits import no_better_than_parents
 from mbrelease.cards.published_notes import deviations, own_notes, sources
@@ -50,6 +51,8 @@ class PublishedTable:
     """The tasks that it has figures of, for the model of the card."""
     limitations: tuple[Limitation, ...]
     """What follows from its figures."""
+    findings: tuple[Markup, ...]
+    """What it says of the model of the card, in words."""
 
 
 def read_published(project: Project, variant: str) -> tuple[PublishedTable, ...]:
@@ -93,6 +96,9 @@ def _read(sheet: Sheet, model: str) -> PublishedTable:
             limitation
             for _, grid in grids
             for limitation in no_better_than_parents(sheet, model, grid.cells)
+        ),
+        findings=tuple(
+            found for _, grid in grids if (found := finding(sheet, model, grid.cells)) is not None
         ),
     )
 

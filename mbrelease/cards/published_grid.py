@@ -57,7 +57,7 @@ def metrics_left(sheet: Sheet, models: Sequence[str]) -> Grid:
         [
             sheet.heading(column),
             *(_text(cell, best[column]) for cell in row),
-            *([_change(change, row)] if change else []),
+            *([change_told(change, row)] if change else []),
         ]
         for column, row in zip(columns, cells, strict=True)
     ]
@@ -105,7 +105,7 @@ def _text(cell: Cell | None, best: frozenset[str]) -> str:
     return shown
 
 
-def _change(change: Change, cells: Sequence[Cell | None]) -> Told | None:
+def change_told(change: Change, cells: Sequence[Cell | None]) -> Told | None:
     """How the figure of one model differs from another's; percent are of the exact figures."""
     by_model = {cell.model: cell for cell in cells if cell is not None}
     own, other = by_model.get(change.of), by_model.get(change.against)
