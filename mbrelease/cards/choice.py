@@ -53,7 +53,7 @@ class Choice:
     findings: tuple[Told, ...]
     """What the curves of the run show."""
     warnings: tuple[Told, ...]
-    policy_name: str
+    policy_name: Told
     policy_sha256: str
     n_examples: Told | None
     """Examples behind the primary metric."""
@@ -99,7 +99,7 @@ def read_choice(decision: Decision, place: Place) -> Choice:
             for i, finding in enumerate(decision.findings)
         ),
         warnings=_sentences(decision.warnings, place.at("warnings")),
-        policy_name=decision.policy_name,
+        policy_name=place.at("policy_name").tell(decision.policy_name),
         policy_sha256=decision.policy_sha256,
         n_examples=_n_examples(chosen, primary, at),
         equals=tuple(c.name for c in decision.candidates if c.tied and c is not chosen),

@@ -135,7 +135,8 @@ def _skew(facts: Facts) -> Iterator[Limitation]:
     for i, source in enumerate(facts.data):
         if source.skew:
             at = facts.variant.at("data", i, "skew")
-            sentence = phrase("In its data, {}: {}", source.name, at.tell(source.skew))
+            name = facts.variant.at("data", i, "name").tell(source.name)
+            sentence = phrase("In its data, {}: {}", name, at.tell(source.skew))
             yield Limitation(sentence, (_named(at),))
     if facts.corpus.skew:
         at = facts.variant.at("corpus", "skew")

@@ -57,6 +57,19 @@ class _Note:
         at = self.settings.at(name)
         return at.tell(count_text(int(value)) if value == int(value) else real_text(value), value)
 
+    def _fields(self, *names: str) -> list[Markup]:
+        """What the task calls these fields of its examples, each one or several."""
+        found = []
+        for name in names:
+            given, at = getattr(self.row.task, name), self.settings.at(name)
+            several = (
+                [at.tell(given)]
+                if isinstance(given, str)
+                else [at.at(i).tell(one) for i, one in enumerate(given)]
+            )
+            found.append(listed(several))
+        return found
+
     def _count(self, name: str) -> Told | None:
         number = self._record.counts.get(name)
         if number is None:
@@ -79,15 +92,15 @@ class _Note:
             pattern = (
                 f"the cosine of {{}} and {{}} is ranked against {{}} ({_pooling(task.pooling)})"
             )
-            return phrase(pattern, task.first, task.second, task.target)
+            return phrase(pattern, *self._fields("first", "second", "target"))
         how = phrase("{}{}", self._seeds(), self._settings())
         if task.type == "token-classification":
             pattern = "a model fine-tuned from this one tags {}, by exact spans of IOB2{}"
-            return phrase(pattern, task.words, how)
+            return phrase(pattern, *self._fields("words"), how)
         if task.type == "pair":
             pattern = "a model fine-tuned from this one predicts {} of {} and {}{} "
             pattern += f"({_pooling(task.pooling)})"
-            return phrase(pattern, task.target, task.first, task.second, how)
+            return phrase(pattern, *self._fields("target", "first", "second"), how)
         if task.type == "glue":
             start = " after it was trained on MNLI" if task.data.start_from else ""
             pattern = f"a model fine-tuned from this one{start} does {{}} of GLUE{{}}"
@@ -97,17 +110,16 @@ class _Note:
             if task.training is None
             else "a model fine-tuned from this one"
         )
-        return phrase(f"{learner} predicts {{}}{{}} ({_pooling(task.pooling)})", task.label, how)
+        pattern = f"{learner} predicts {{}}{{}} ({_pooling(task.pooling)})"
+        return phrase(pattern, *self._fields("label"), how)
 
     def _retrieval(self, task: RetrievalTask) -> Markup:
-        fields = [task.document] if isinstance(task.document, str) else task.document
         wanted = "its own {}" if task.data.corpus is None else "the right {}"
         n = self._record.n_examples
         among = self._count("documents") or self.row.place.at("n_examples").tell(count_text(n), n)
         asked = phrase(
             f"each {{}} has to find {wanted} among {{}}, by {_scoring(task)}",
-            task.query,
-            listed(fields),
+            *self._fields("query", "document"),
             among,
         )
         return self._contrastive(task.training) + asked if task.training else asked

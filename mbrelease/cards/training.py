@@ -62,7 +62,7 @@ def read_training(
         notes=_notes(facts, training),
         data=_data_table(entry.data, corpus, at.at("data")),
         corpus=_corpus_table(corpus, at.at("corpus")),
-        data_notes=_data_notes(entry.data, corpus, at.at("corpus", "note")),
+        data_notes=_data_notes(entry.data, corpus, at),
         data_licensed=any(source.license for source in entry.data) or bool(corpus.licenses),
         longest_context=_longest(facts)[0],
         longest_context_place=training.at(*_longest(facts)[1]),
@@ -159,7 +159,8 @@ def _phases_table(phases: Sequence[Phase], at: Place) -> Table:
         if any(values):
             rows.append((label, *(value or "" for value in values)))
     # A phase of which only the name is known keeps its column.
-    return Table(columns=("Setting", *(phase.name for phase in phases)), rows=tuple(rows))
+    names = (phrase("{}", at.at(i, "name").tell(phase.name)) for i, phase in enumerate(phases))
+    return Table(columns=("Setting", *names), rows=tuple(rows))
 
 
 def _data_table(data: Sequence[DataSource], corpus: Corpus, at: Place) -> Table:
@@ -205,9 +206,13 @@ def _corpus_table(corpus: Corpus, at: Place) -> Table:
     return table(["All data together", "Value"], [[label, text] for label, text in lines if text])
 
 
-def _data_notes(data: Sequence[DataSource], corpus: Corpus, note: Place) -> tuple[Markup, ...]:
-    notes = [phrase("{}", note.tell(corpus.note))] if corpus.note else []
-    unlicensed = [source.name for source in data if source.license is None]
+def _data_notes(data: Sequence[DataSource], corpus: Corpus, at: Place) -> tuple[Markup, ...]:
+    notes = [phrase("{}", at.at("corpus", "note").tell(corpus.note))] if corpus.note else []
+    unlicensed = [
+        at.at("data", i, "name").tell(source.name)
+        for i, source in enumerate(data)
+        if source.license is None
+    ]
     if unlicensed and not corpus.licenses:
         notes.append(phrase("No licence is stated for {}.", listed(unlicensed)))
     return tuple(notes)
@@ -217,7 +222,7 @@ def _data_name(source: DataSource, at: Place) -> str:
     name = at.at("name").tell(source.name)
     if source.hub_id is None:
         return name
-    link = repo_link(source.hub_id, kind="datasets/")
+    link = repo_link(at.at("hub_id").tell(source.hub_id), kind="datasets/")
     return link if source.name == source.hub_id else phrase("{} ({})", name, link)
 
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from mbrelease.cards.limitations import Facts, limitations
 from mbrelease.cards.looks import Looks
-from mbrelease.cards.scores import Evaluation, Row
+from mbrelease.cards.scores import Column, Evaluation, Row
 from mbrelease.cards.task_notes import task_notes
 from mbrelease.cards.told import Place, visible
 from mbrelease.cards.training import read_training
@@ -325,6 +325,32 @@ def row(task: AnyTask, split: str, metric: str, *records: EvidenceRecord) -> Row
         for one in records
     )
     return Row(task, split, metric, records, tuple(places))
+
+
+CHOSEN = {"learning_rate": 5e-5, "weight_decay": 5e-6, "epochs": 3}
+
+
+def evaluation(
+    settings: Mapping[str, Any], seeds: int = 5, chosen: Mapping[str, float] = CHOSEN
+) -> Evaluation:
+    """One task with these settings, measured with ``seeds``."""
+    task: AnyTask = TypeAdapter(AnyTask).validate_python({"name": "kind", **settings})
+    key = task.main_metric.replace("@", "_at_")
+    found = EvidenceRecord(
+        task_name="kind",
+        split="dev",
+        main_score=0.5,
+        metrics={key: 0.5},
+        n_examples=2000,
+        ci95={key: (0.4, 0.6)},
+        experiments=tuple({"seed": seed, key: 0.5, **chosen} for seed in range(seeds)),
+        counts={"truncated": 0},
+        provenance=provenance(AVERAGE, "section", "dev"),
+        languages=("en",),
+        evaluation_time_seconds=1.0,
+    )
+    column = Column("this", AVERAGE, None)
+    return Evaluation((column,), (row(task, "dev", task.main_metric, found),), None)
 
 
 def notes(given: Evaluation) -> list[str]:

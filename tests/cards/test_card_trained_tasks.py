@@ -7,16 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from card_projects import AVERAGE, notes, provenance, row, said
-from pydantic import TypeAdapter
+from card_projects import evaluation, notes, said
 
 from mbrelease.cards.metadata import model_index
-from mbrelease.cards.scores import Column, Evaluation
-from mbrelease.evaluation.evidence import EvidenceRecord
-from mbrelease.registry.tasks import AnyTask
+from mbrelease.cards.scores import Evaluation
 
 DATA = {"train": "t", "dev": "d"}
-CHOSEN = {"learning_rate": 5e-5, "weight_decay": 5e-6, "epochs": 3}
 HOW = ", mean over 5 seeds, learning rate 5e-05, 3 epochs"
 TUNED = "a model fine-tuned from this one"
 MNLI = {**DATA, "start_from": {"train": "m"}}
@@ -36,28 +32,6 @@ TASKS: dict[str, tuple[dict[str, Any], str, str]] = {
     "rte": ({"type": "glue", "subset": "rte", "data": MNLI},
         f"{TUNED} after it was trained on MNLI does rte of GLUE{HOW}", "text-classification"),
 }  # fmt: skip
-
-
-def evaluation(
-    settings: Mapping[str, Any], seeds: int = 5, chosen: Mapping[str, float] = CHOSEN
-) -> Evaluation:
-    task: AnyTask = TypeAdapter(AnyTask).validate_python({"name": "kind", **settings})
-    key = task.main_metric
-    record = EvidenceRecord(
-        task_name="kind",
-        split="dev",
-        main_score=0.5,
-        metrics={key: 0.5},
-        n_examples=2000,
-        ci95={key: (0.4, 0.6)},
-        experiments=tuple({"seed": seed, key: 0.5, **chosen} for seed in range(seeds)),
-        counts={"truncated": 0},
-        provenance=provenance(AVERAGE, "section", "dev"),
-        languages=("en",),
-        evaluation_time_seconds=1.0,
-    )
-    column = Column("this", AVERAGE, None)
-    return Evaluation((column,), (row(task, "dev", key, record),), None)
 
 
 @pytest.mark.parametrize("name", TASKS)
