@@ -53,18 +53,19 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Pa
     return make
 
 
-@pytest.fixture
-def build(tmp_path: Path, measured: Callable[..., tuple[Path, Records]]) -> Build:
-    """Makes a project from a registry, with evidence for the given splits and a decision."""
+@pytest.fixture(scope="session")
+def build_in(measured: Callable[..., tuple[Path, Records]]) -> Callable[..., Built]:
+    """Makes a project in a folder from a registry, with evidence for splits and a decision."""
 
     def make(
+        root: Path,
         registry: Mapping[str, Any] = REGISTRY,
         *,
         splits: tuple[str, ...] = ("dev", "test"),
         decide: bool = True,
     ) -> Built:
-        path = tmp_path / "project" / "registry.yaml"
-        path.parent.mkdir(exist_ok=True)
+        path = root / "registry.yaml"
+        root.mkdir(exist_ok=True)
         path.write_text(yaml.safe_dump(dict(registry), sort_keys=False), encoding="utf-8")
         project = load_project(path)
         source, stored = measured(splits)
@@ -88,6 +89,12 @@ def build(tmp_path: Path, measured: Callable[..., tuple[Path, Records]]) -> Buil
         return built
 
     return make
+
+
+@pytest.fixture
+def build(tmp_path: Path, build_in: Callable[..., Built]) -> Build:
+    """``build_in`` for one test."""
+    return functools.partial(build_in, tmp_path / "project")
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from card_projects import Built
 
-from mbrelease.cards.card import render_card, render_folder_card
+from mbrelease.cards.card import make_card, render_card, render_folder_card
+from mbrelease.cards.lock import lock_path, read_lock
 from mbrelease.cli.main import main
 
 Capture = pytest.CaptureFixture[str]
@@ -23,9 +24,31 @@ def test_writes_a_file(built: Built, tmp_path: Path, capsys: Capture) -> None:
     target = tmp_path / "out" / "README.md"
     registry = str(built.project.registry_path)
     assert main(["card", "science", "-o", str(target), "--registry", registry]) == 0
-    assert target.read_text(encoding="utf-8") == render_card(built.project, "science")
     out = capsys.readouterr()
     assert (out.out, out.err) == ("", f"wrote {target}\n")
+    pictures = read_lock(lock_path(target)).pictures
+    card = make_card(built.project, "science", pictures=pictures.keys())
+    assert target.read_text(encoding="utf-8") == card.text
+    assert pictures
+    for stem in pictures:
+        assert (target.parent / "figures" / f"{stem}.png").is_file()
+    assert main(["card", "science", "-o", str(target), "--registry", registry]) == 0
+    out = capsys.readouterr()
+    assert (out.out, out.err) == ("", f"{target} is as it should be\n")
+
+
+def test_writes_around_what_the_author_wrote(built: Built, tmp_path: Path) -> None:
+    target = tmp_path / "README.md"
+    arguments = ["card", "science", "-o", str(target), "--registry"]
+    arguments.append(str(built.project.registry_path))
+    assert main(arguments) == 0
+    written = target.read_text(encoding="utf-8")
+    own = written.replace("<!-- mbrelease:usage", "Ask us.\n\n<!-- mbrelease:usage")
+    changed = own.replace("A model for papers.", "The best model of all.")
+    assert own != written != changed
+    target.write_text(changed, encoding="utf-8")
+    assert main(arguments) == 0
+    assert target.read_text(encoding="utf-8") == own
 
 
 def test_json(built: Built, capsys: Capture) -> None:

@@ -1,23 +1,25 @@
 """No text of a registry can break a card: not a table, not a heading, not the front matter."""
 
 import copy
+import functools
 import re
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from card_projects import REGISTRY, Build, decision, evaluation, notes, with_settings, write
+from card_projects import REGISTRY, Build, Built, decision, evaluation, notes, with_settings, write
 from card_reading import ISOLATES, body, parse, structure, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from mbrelease.cards.arithmetic import agrees
-from mbrelease.cards.card import make_card, render_card
+from mbrelease.cards.card import Card, make_card
 from mbrelease.cards.escape import code, fenced, markdown, one_line, paragraphs, python_string
 from mbrelease.cards.fields import read_field
 from mbrelease.cards.lock import lock_path, read_lock
@@ -26,6 +28,7 @@ from mbrelease.cards.told import Field
 from mbrelease.cards.trace import NUMBER
 from mbrelease.cards.write import write_card
 from mbrelease.evaluation.reported import ReportedResult, ReportSource, write_reported
+from mbrelease.registry.project import Project
 from mbrelease.registry.reported_tables import DocumentSet, Peer, ReportedTable
 from mbrelease.registry.schema import REPO_ID, CardText, Variant
 from mbrelease.registry.tasks import TaskOnTexts
@@ -123,8 +126,7 @@ def reported_tables(text: str) -> dict[str, Any]:
     }
 
 
-def project_with(build: Build, text: str) -> Any:
-    built = build(decide=False)
+def project_with(built: Built, text: str) -> Project:
     entry = Variant.model_validate(
         {
             **filled(Variant, text),
@@ -165,14 +167,32 @@ def project_with(build: Build, text: str) -> Any:
         reasons_for_second_looks=[name],
     )
     write_decision(built.project.decision("science"), given)
-    return type(built.project)(registry, built.project.registry_path)
+    return Project(registry, built.project.registry_path)
+
+
+@pytest.fixture(scope="module")
+def card_with(
+    build_in: Callable[..., Built], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Project, Card]]:
+    """The card of a project with a text in every field; made once."""
+
+    @functools.cache
+    def make(text: str) -> tuple[Project, Card]:
+        built = build_in(tmp_path_factory.mktemp("project"), decide=False)
+        project = project_with(built, text)
+        return project, make_card(project, "science")
+
+    return make
+
+
+CardWith = Callable[[str], tuple[Project, Card]]
 
 
 @pytest.mark.parametrize("kind", NASTY)
-def test_every_text_field_at_once(build: Build, kind: str) -> None:
+def test_every_text_field_at_once(card_with: CardWith, kind: str) -> None:
     """With any text, the card has the elements that it has with plain words, and no others."""
-    expected = structure(body(render_card(project_with(build, PLAIN), "science")))
-    card = render_card(project_with(build, NASTY[kind]), "science")
+    expected = structure(body(card_with(PLAIN)[1].text))
+    card = card_with(NASTY[kind])[1].text
     card.encode()  # no lone surrogate is left
     found = structure(body(card))
     assert [token for token in found if "html" in token[0]] == []
@@ -180,8 +200,8 @@ def test_every_text_field_at_once(build: Build, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", NASTY)
-def test_front_matter_holds_the_text_and_nothing_else(build: Build, kind: str) -> None:
-    card = render_card(project_with(build, NASTY[kind]), "science")
+def test_front_matter_holds_the_text_and_nothing_else(card_with: CardWith, kind: str) -> None:
+    card = card_with(NASTY[kind])[1].text
     matter = yaml.safe_load(card.removeprefix("---\n").split("\n---\n", 1)[0])
     assert set(matter) == {
         "language", "license", "license_name", "license_link", "library_name", "pipeline_tag",
@@ -203,10 +223,10 @@ def test_front_matter_holds_the_text_and_nothing_else(build: Build, kind: str) -
 
 
 @pytest.mark.parametrize("kind", NASTY)
-def test_writing_twice_changes_nothing(build: Build, tmp_path: Path, kind: str) -> None:
-    project = project_with(build, NASTY[kind])
+def test_writing_twice_changes_nothing(card_with: CardWith, tmp_path: Path, kind: str) -> None:
+    project, first = card_with(NASTY[kind])
     readme = tmp_path / "README.md"
-    first, second = (make_card(project, "science") for _ in range(2))
+    second = make_card(project, "science")
     assert first == second
     assert write_card(first, readme).changed
     assert not write_card(second, readme).changed
@@ -215,10 +235,9 @@ def test_writing_twice_changes_nothing(build: Build, tmp_path: Path, kind: str) 
 
 
 @pytest.mark.parametrize("kind", NASTY)
-def test_numbers_in_a_text_are_those_of_its_field(build: Build, kind: str) -> None:
+def test_numbers_in_a_text_are_those_of_its_field(card_with: CardWith, kind: str) -> None:
     """They have an origin, and what is behind it says the same; nothing is taken for a number."""
-    project = project_with(build, NASTY[kind])
-    card = make_card(project, "science")
+    project, card = card_with(NASTY[kind])
     # Names of languages, of the licence and of other models are shown as names.
     names = {"summary": 7, "limitations": 4, "related": 3, "license": 3, "provenance": 18}
     assert {(n.region, n.line) for n in card.unfounded} <= set(names.items())
@@ -262,7 +281,7 @@ def test_every_text_field_stands_on_the_card(build: Build) -> None:
     science = Variant.model_validate({**entry.model_dump(exclude_unset=True), **kept})
     variants = {**project.registry.variants, "science": science}
     registry = project.registry.model_copy(update={"variants": variants})
-    card = make_card(type(project)(registry, project.registry_path), "science").text
+    card = make_card(Project(registry, project.registry_path), "science").text
     missing = [path for i, path in enumerate(paths, 1) if f"word{i}word" not in card]
     assert set(missing) == NOT_SHOWN & set(paths)
 
@@ -300,8 +319,8 @@ def test_every_kind_of_task_has_its_note_above() -> None:
 
 
 @pytest.mark.parametrize("kind", NASTY)
-def test_the_reader_sees_the_text(build: Build, kind: str) -> None:
-    card = body(render_card(project_with(build, NASTY[kind]), "science"))
+def test_the_reader_sees_the_text(card_with: CardWith, kind: str) -> None:
+    card = body(card_with(NASTY[kind])[1].text)
     seen = [text_of(t).translate(ISOLATES) for t in parse(card) if t.type == "inline"]
     text = one_line(NASTY[kind])
     # title, intended use, a limitation and a table cell hold nothing else
