@@ -43,6 +43,11 @@ def reader(root: Path, project: Project | None = None) -> Callable[[Field], Any]
     return read
 
 
+def is_default(number: Number) -> bool:
+    """Whether nobody said otherwise, so that no record has it."""
+    return isinstance(number.origin, Derived) and number.origin.how == "usual length"
+
+
 def faults(card: Card, read: Callable[[Field], Any]) -> list[str]:
     """Each number whose record is not there, or says something else."""
     found = []
@@ -53,7 +58,7 @@ def faults(card: Card, read: Callable[[Field], Any]) -> list[str]:
                 found.append(f"{where} has no origin")
             continue
         fields = fields_of(number.origin)
-        if not fields:
+        if not fields and not is_default(number):
             found.append(f"{where}: derived from nothing")
         if any(Path(field.file).name in OTHERS for field in fields):
             continue
@@ -150,6 +155,7 @@ TRUSTED = {
     "level of the intervals",
     "name of the record",
     "no change",
+    "usual length",
 }
 
 

@@ -109,5 +109,5 @@ def test_the_docs_list_every_name_of_the_context() -> None:
 
     docs = (Path(__file__).parents[2] / "docs" / "cards.md").read_text()
     for field in dataclasses.fields(CardContext):
-        if field.name != "metadata":
+        if not field.name.startswith("metadata"):  # of the front matter, which has no template
             assert f"| `{field.name}` |" in docs
