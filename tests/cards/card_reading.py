@@ -32,12 +32,14 @@ def text_of(inline: Token) -> str:
 
 
 def structure(markdown: str) -> list[tuple[str, str]]:
-    """Everything but the words: block and inline elements in order, with the target of links."""
+    """Everything but the words: elements in order, with the targets of links, and HTML as it is."""
     found = []
     for token in parse(markdown):
-        found.append((token.type, token.tag))
+        found.append((token.type, token.content if token.type == "html_block" else token.tag))
         for child in token.children or []:
-            if child.type not in ("text", "text_special", "softbreak"):
+            if child.type == "html_inline":
+                found.append((child.type, child.content))
+            elif child.type not in ("text", "text_special", "softbreak"):
                 found.append((child.type, str(child.attrs.get("href", ""))))
     return found
 

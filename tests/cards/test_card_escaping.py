@@ -195,7 +195,8 @@ def test_every_text_field_at_once(card_with: CardWith, kind: str) -> None:
     card = card_with(NASTY[kind])[1].text
     card.encode()  # no lone surrogate is left
     found = structure(body(card))
-    assert [token for token in found if "html" in token[0]] == []
+    html = {token for token in found if "html" in token[0]}
+    assert html <= {("html_inline", "<sup>"), ("html_inline", "</sup>")}  # of a template's own
     assert found == expected
 
 
