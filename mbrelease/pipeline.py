@@ -22,8 +22,9 @@ from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend, Device, choose_backend
 from mbrelease.evaluation.candidates import NoWeights, released_checkpoint, run_checkpoints
 from mbrelease.evaluation.dataset import read_dataset
-from mbrelease.evaluation.jobs import Job, plan_jobs, split_files, stored
+from mbrelease.evaluation.jobs import Job, plan_jobs, stored
 from mbrelease.evaluation.measure import run_jobs
+from mbrelease.evaluation.task_settings import split_files
 from mbrelease.files import (
     atomic_folder,
     locked,

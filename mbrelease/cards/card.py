@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup
@@ -13,8 +14,8 @@ from mbrelease import __version__
 from mbrelease.cards.context import CardContext, folder_context, variant_context
 from mbrelease.cards.eval_results import eval_results
 from mbrelease.cards.figures import SECTIONS, Figure, figures
-from mbrelease.cards.regions import Page, fresh_page, read_page
-from mbrelease.cards.render import render, template_folders
+from mbrelease.cards.regions import Page, fresh_page, has_marks, read_page
+from mbrelease.cards.render import CARD_TEMPLATE, render, template_folders
 from mbrelease.cards.snippets.outputs import with_outputs
 from mbrelease.cards.snippets.records import Outcomes, known_outcomes
 from mbrelease.cards.told import Origin, Span, extract
@@ -22,6 +23,8 @@ from mbrelease.cards.trace import FRONT_MATTER, NUMBER, Number, numbers_in
 from mbrelease.cards.weights import read_decision_of
 from mbrelease.files import read_text
 from mbrelease.registry.project import Project
+
+_INCLUDED = re.compile(r"{%-? *include +[\"']([^\"']+)[\"']")
 
 OWN_TEMPLATES = "templates"
 """A folder of this name beside the registry overrides templates one by one."""
@@ -61,6 +64,50 @@ class Card:
         return tuple(n for n in self.numbers if n.origin is None and n.template is None)
 
 
+@dataclass(frozen=True)
+class Draft:
+    """All that a card needs, read; what is left is to fill the templates."""
+
+    project: Project
+    variant: str
+    context: CardContext
+    figures: tuple[Figure, ...]
+    """All pictures that could stand on it."""
+
+    def card(self, pictures: Collection[str] = ()) -> Card:
+        """The card with those of its pictures, by their stems, that ``pictures`` names.
+
+        What its code printed is read now.
+
+        Raises:
+            UserError: a template is at fault (``file:line``), or the record of what was printed.
+        """
+        standing = _pictures([figure for figure in self.figures if figure.stem in pictures])
+        context = replace(self.context, pictures=standing)
+        weights_sha256 = context.model.weights_sha256
+        outcomes = None
+        if weights_sha256 is not None:
+            release = self.project.release(self.variant)
+            outcomes = known_outcomes(self.project.evidence, weights_sha256, release)
+        own_templates = self.project.root / OWN_TEMPLATES
+        return _card(self.variant, context, own_templates, outcomes, self.figures)
+
+
+def read_draft(project: Project, variant: str, *, version: str = __version__) -> Draft:
+    """Read what the card of ``variant`` is made of; arguments and errors as of ``make_card``."""
+    name = project.resolve_name(variant)
+    decision = read_decision_of(project, name)
+    context = variant_context(project, name, version)
+    drawable = figures(
+        project,
+        name,
+        decision=decision,
+        evaluation=context.evaluation,
+        weights_sha256=context.model.weights_sha256,
+    )
+    return Draft(project, name, context, drawable)
+
+
 def make_card(
     project: Project,
     variant: str,
@@ -81,19 +128,7 @@ def make_card(
             is at fault (``file:line``).
         CheckFailed: the decision chose no candidate.
     """
-    name = project.resolve_name(variant)
-    context = variant_context(project, name, version)
-    weights_sha256 = context.model.weights_sha256
-    drawable = figures(
-        project,
-        name,
-        decision=read_decision_of(project, name),
-        evaluation=context.evaluation,
-        weights_sha256=weights_sha256,
-    )
-    shown = replace(context, pictures=_pictures([f for f in drawable if f.stem in pictures]))
-    outcomes = _outcomes(project, name, weights_sha256)
-    return _card(name, shown, project.root / OWN_TEMPLATES, outcomes, drawable)
+    return read_draft(project, variant, version=version).card(pictures)
 
 
 def render_card(project: Project, variant: str) -> str:
@@ -133,13 +168,6 @@ def _pictures(shown: Sequence[Figure]) -> dict[str, tuple[Markup, ...]]:
     return found
 
 
-def _outcomes(project: Project, variant: str, weights_sha256: str | None) -> Outcomes | None:
-    """What the code of the card printed with these weights."""
-    if weights_sha256 is None:
-        return None
-    return known_outcomes(project.evidence, weights_sha256, project.release(variant))
-
-
 def _card(
     variant: str,
     context: CardContext,
@@ -169,7 +197,7 @@ def _card(
 
 def _framed(body: str) -> str:
     """``body`` as one region, where a project's own frame makes none."""
-    if "<!-- mbrelease:" in body:
+    if has_marks(body):
         return body
     return f"<!-- mbrelease:card -->\n\n{body}\n<!-- /mbrelease:card -->\n"
 
@@ -191,7 +219,7 @@ def _numbers(
     text: str,
     spans: tuple[Span, ...],
     regions: dict[str, str],
-    template_of: Callable[[str], str | None],
+    template_of: Callable[[str, str], str | None],
 ) -> list[Number]:
     found: list[Number] = []
     position = 0
@@ -203,15 +231,30 @@ def _numbers(
             for span in spans
             if start <= span.start < position
         )
-        found += numbers_in(name, region, own, template_of)
+        found += numbers_in(name, region, own, partial(template_of, name))
     return found
 
 
-def _typed_in(folders: list[Path]) -> Callable[[str], str | None]:
-    """By a number, the template in which it is typed."""
-    known: dict[str, str] = {}
+def _typed_in(folders: list[Path]) -> Callable[[str, str], str | None]:
+    """By a region and a number, the template of that region in which the number is typed."""
+    templates: dict[str, str] = {}
     for folder in reversed(folders):
-        for path in sorted(folder.rglob("*.j2")):
-            name = path.relative_to(folder).as_posix()
-            known |= dict.fromkeys(NUMBER.findall(read_text(path)), name)
-    return lambda number: known.get(number)
+        for path in folder.rglob("*.j2"):
+            templates[path.relative_to(folder).as_posix()] = read_text(path)
+    known: dict[str, dict[str, str]] = {}
+
+    def numbers_of(region: str) -> dict[str, str]:
+        section = f"sections/{region}.md.j2"
+        if section not in templates:  # a frame of the project's own
+            names = sorted(templates)
+        else:
+            included = _INCLUDED.findall(templates[section])
+            names = [CARD_TEMPLATE, *(name for name in included if name in templates), section]
+        return {number: name for name in names for number in NUMBER.findall(templates[name])}
+
+    def typed_in(region: str, number: str) -> str | None:
+        if region not in known:
+            known[region] = numbers_of(region)
+        return known[region].get(number)
+
+    return typed_in

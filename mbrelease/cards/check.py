@@ -75,9 +75,9 @@ def check_card(project: Project, variant: str, readme: Path) -> Checked:
     lock = read_lock(lock_path(readme))
     if lock.variant != name:
         raise UserError(f"{readme} is the card of '{lock.variant}', not of '{name}'")
-    page = read_page(read_text(readme), str(readme))
+    text = read_text(readme)
+    page = read_page(text, str(readme))
     fresh = make_card(project, name, pictures=lock.pictures.keys(), version=lock.mbrelease_version)
-    text = page.text
     lines = _Lines(str(readme), text)
     found = [
         *_front_matter(lines, page, fresh),

@@ -24,7 +24,7 @@ from mbrelease.cards.tables import Table, bold, table
 from mbrelease.cards.told import Place, Told, derived, joined, listed, phrase
 from mbrelease.evaluation.metric_names import decimals, lower_is_better
 from mbrelease.selection.decision import Candidate, Comparison, Decision
-from mbrelease.selection.reasons import p_text
+from mbrelease.selection.p_value import p_text
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,8 @@ from mbrelease.registry.tasks import AnyTask, ClassificationTask, PairTask, Retr
 
 _SHOWN_KEY_DIGITS = 16
 _USUAL_MAX_LENGTH = 512
+_MOST_HEADLINES = 12
+_MOST_RECORDS = 40
 
 
 @dataclass(frozen=True)
@@ -322,6 +324,11 @@ def _context(about: _About) -> CardContext:
                 sizes=measured,
                 context_place=about.size_place("context"),
                 languages=about.languages,
+                languages_place=(
+                    Place(about.at.file).at("defaults", "languages")
+                    if entry.languages is None
+                    else about.at.at("languages")
+                ),
                 training=training,
                 data=entry.data,
                 corpus=entry.corpus or Corpus(),
@@ -409,7 +416,15 @@ def _model(about: _About, title: Told, measured: Sizes) -> Model:
 
 
 def _headlines(evaluation: Evaluation) -> tuple[Markup, ...]:
-    return tuple(_headline(row, evaluation.baseline) for row in evaluation.headlines)
+    """The main metric of the first tasks; a summary that names hundreds is none."""
+    rows = evaluation.headlines
+    found = [_headline(row, evaluation.baseline) for row in rows[:_MOST_HEADLINES]]
+    more = rows[_MOST_HEADLINES:]
+    if more:
+        fields = [row.own.origin for row in more[:1]]
+        told = derived(count_text(len(more)), "count of further tasks", fields, len(more))
+        found.append(phrase("{} more below", told))
+    return tuple(found)
 
 
 def _headline(row: Row, baseline: str | None) -> Markup:
@@ -454,15 +469,15 @@ def _usage(about: _About, measured: Sizes, training: Training) -> Usage:
     whole = about.size_place("context")
     if embedded:
         pooling, length = embedded[0].pooling, embedded[0].max_length
-        at = about.tasks[embedded[0].name].at("max_length")
+        at: Place | None = about.tasks[embedded[0].name].at("max_length")
     else:
         pooling, length = "mean", training.longest_context or _USUAL_MAX_LENGTH
-        at = training.longest_context_place
+        at = training.longest_context_place if training.longest_context else None
     if context is not None and context < length:
         length, at = context, whole
     return Usage(
         pooling,
-        at.tell(str(length), length),
+        at.tell(str(length), length) if at else derived(str(length), "usual length", (), length),
         None if context is None else whole.tell(str(context), context),
         checkpoint is not None and (checkpoint.path / "modules.json").is_file(),
     )
@@ -492,6 +507,9 @@ def _related(project: Project, name: str) -> Markup:
 
 
 def _evidence_table(evaluation: Evaluation | None) -> Table:
+    """The records behind the tables; empty where they are too many to be read."""
+    if evaluation is not None and len(evaluation.records) > _MOST_RECORDS:
+        return table([], [])  # the lock has them all
     rows: dict[Place, list[str]] = {}
     for row in evaluation.rows if evaluation else ():
         for column, record, at in zip(

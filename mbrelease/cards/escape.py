@@ -12,7 +12,7 @@ import unicodedata
 
 from markupsafe import Markup
 
-from mbrelease.cards.told import RESERVED, marked
+from mbrelease.cards.told import RESERVED, Told, marked
 
 # Control characters, bidirectional overrides (they reach beyond the text they stand in) and
 # lone surrogates (which no UTF-8 file can hold), and what ``told`` keeps for itself.
@@ -41,6 +41,8 @@ _BLOCK_START = re.compile(r"^(?:(\d{1,9})([.)])(?=\s|$)|(#{1,6}(?=\s|$)|[-+](?=\
 
 def printable(text: str) -> str:
     """``text`` without characters that no reader sees; line breaks become ``\\n``."""
+    if text.isascii() and text.isprintable():  # nearly all, and there are many on a page
+        return str(text)
     text = _SURROGATE.sub("\ufffd", _LINE_BREAK.sub("\n", text))
     return _UNPRINTABLE.sub("", text)
 
@@ -59,9 +61,19 @@ def markdown(text: str) -> Markup:
     escaped = _BLOCK_START.sub(
         lambda match: f"{match[1]}\\{match[2]}" if match[1] else "\\" + match[0], escaped
     )
-    if any(unicodedata.bidirectional(character) in ("R", "AL") for character in escaped):
+    if not escaped.isascii() and any(
+        unicodedata.bidirectional(character) in ("R", "AL") for character in escaped
+    ):
         escaped = f"\u2068{escaped}\u2069"
     return marked(escaped, text)
+
+
+def as_markdown(text: str) -> Markup:
+    """Text that its author means as Markdown: nothing in it is escaped.
+
+    What is not ``Told`` may be a section that was filled before, with its origins in it.
+    """
+    return marked(printable(text), text) if isinstance(text, Told) else Markup(text)  # noqa: S704
 
 
 def paragraphs(text: str) -> Markup:

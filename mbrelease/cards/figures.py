@@ -15,8 +15,6 @@ from markupsafe import Markup
 
 from mbrelease.cards.lock import PictureLock
 from mbrelease.cards.pictures.bars import Bars, bars_words
-from mbrelease.cards.pictures.decision_words import front_words, trajectory_words
-from mbrelease.cards.pictures.drift_words import drift_words, read_drift
 from mbrelease.cards.pictures.lineage import family_words, read_family
 from mbrelease.cards.pictures.measured_bars import measured_bars
 from mbrelease.cards.pictures.published_bars import published_bars
@@ -25,12 +23,9 @@ from mbrelease.cards.scores import Evaluation
 from mbrelease.cards.told import Place, place
 from mbrelease.errors import UserError
 from mbrelease.files import sha256_bytes, sha256_file, sha256_json, write_bytes
-from mbrelease.parity.drift_record import DriftRecord
 from mbrelease.pictures.write import picture_files
 from mbrelease.registry.project import Project
 from mbrelease.selection.decision import Decision
-from mbrelease.selection.plots.words import measured as measured_on
-from mbrelease.selection.plots.write import across_metric
 
 if TYPE_CHECKING:
     from mbrelease.pictures.render import Picture
@@ -98,10 +93,8 @@ def figures(
     """
     registry = place(project.root, project.registry_path)
     found = [_lineage_figure(project, variant)]
-    if weights_sha256 is not None:
-        drift = read_drift(project, variant, weights_sha256)
-        if drift is not None and drift.drift.drawable:
-            found.append(_drift_figure(drift, variant, place(project.root, drift.file)))
+    if weights_sha256 is not None and (project.evidence / "drift").is_dir():
+        found.append(_drift_figure(project, variant, weights_sha256))
     if decision is not None:
         at = place(project.root, project.decision(decision.variant))
         found += _decision_figures(decision, at)
@@ -210,7 +203,16 @@ def _lineage_figure(project: Project, variant: str) -> Figure | None:
     return _figure("lineage", "lineage", family_words(family), asdict(family), draw)
 
 
-def _drift_figure(record: DriftRecord, child: str, at: Place) -> Figure:
+# What only some cards have is imported where it is needed: a card is made in a moment.
+
+
+def _drift_figure(project: Project, child: str, weights_sha256: str) -> Figure | None:
+    from mbrelease.cards.pictures.drift_words import drift_words, read_drift
+
+    record = read_drift(project, child, weights_sha256)
+    if record is None or not record.drift.drawable:
+        return None
+
     def draw() -> Picture:
         from mbrelease.parity.draw_drift import draw_drift
 
@@ -223,11 +225,14 @@ def _drift_figure(record: DriftRecord, child: str, at: Place) -> Figure:
         "apart": record.drift.apart,
         "dtypes": record.drift.dtypes,
     }
-    return _figure("drift", "training", drift_words(record, child, at), data, draw)
+    words = drift_words(record, child, place(project.root, record.file))
+    return _figure("drift", "training", words, data, draw)
 
 
 def _decision_figures(decision: Decision, at: Place) -> list[Figure | None]:
     """The primary metric over training, the one that it is weighed against, and both."""
+    from mbrelease.selection.plots.write import across_metric
+
     across = across_metric(decision)
     primary = decision.policy.primary
     found = [_trajectory_figure("trajectory", decision, primary, at)]
@@ -238,7 +243,10 @@ def _decision_figures(decision: Decision, at: Place) -> list[Figure | None]:
 
 
 def _trajectory_figure(stem: str, decision: Decision, metric: str, at: Place) -> Figure | None:
-    if sum(measured_on(one, metric) is not None for one in decision.candidates) < 2:
+    from mbrelease.cards.pictures.decision_words import trajectory_words
+    from mbrelease.selection.plots.words import measured
+
+    if sum(measured(one, metric) is not None for one in decision.candidates) < 2:
         return None  # one point is no trajectory
 
     def draw() -> Picture:
@@ -252,8 +260,11 @@ def _trajectory_figure(stem: str, decision: Decision, metric: str, at: Place) ->
 
 
 def _front_figure(decision: Decision, across: str, at: Place) -> Figure | None:
+    from mbrelease.cards.pictures.decision_words import front_words
+    from mbrelease.selection.plots.words import measured
+
     both = (across, decision.policy.primary)
-    if sum(all(measured_on(one, m) for m in both) for one in decision.candidates) < 2:
+    if sum(all(measured(one, m) for m in both) for one in decision.candidates) < 2:
         return None
 
     def draw() -> Picture:

@@ -27,6 +27,8 @@ FEW_EXAMPLES = 1000
 OFTEN = 0.5
 # Fewer trainings than this say nothing about how much the seed matters.
 FEW_SEEDS = 3
+# A sentence that names more tasks than this is not read.
+_MOST_NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Facts:
     context_place: Place
     """Where the context of the configuration stands."""
     languages: Sequence[str]
+    languages_place: Place
+    """Where they stand: with the variant, or among the defaults."""
     training: Training
     data: Sequence[DataSource]
     corpus: Corpus
@@ -128,7 +132,7 @@ def _languages(facts: Facts) -> Iterator[Limitation]:
         return
     names = listed([language_name(code) for code in facts.languages])
     sentence = phrase("It is meant for {}. Other languages were not measured.", names)
-    yield Limitation(sentence, (_named(facts.variant.at("languages")),))
+    yield Limitation(sentence, (_named(facts.languages_place),))
 
 
 def _skew(facts: Facts) -> Iterator[Limitation]:
@@ -228,10 +232,16 @@ def _no_better(facts: Facts) -> Iterator[Limitation]:
                     row.change_told or "",
                     row.change_interval_told or "",
                 )
-                for row in rows
+                for row in rows[:_MOST_NAMED]
             ]
+            more = rows[_MOST_NAMED:]
+            if more:
+                fields = [row.own.origin for row in more[:1]]
+                many = derived(count_text(len(more)), "count of further tasks", fields, len(more))
+                shown.append(phrase(f"{{}} other {noun_text(len(more), 'task')}", many))
             sentence = phrase(f"{words}.", evaluation.baseline, listed(shown))
-            yield Limitation(sentence, tuple(dict.fromkeys(_named(row.place) for row in rows)))
+            named = dict.fromkeys(_named(row.place) for row in rows[:_MOST_NAMED])
+            yield Limitation(sentence, tuple(named))
 
 
 def _unmeasured_uses(facts: Facts) -> Iterator[Limitation]:

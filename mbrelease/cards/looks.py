@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from mbrelease.cards.told import Told, place
 from mbrelease.registry.project import Project
 from mbrelease.selection.decision import Decision
-from mbrelease.selection.ledger import ledger_path, read_ledger
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,10 @@ def read_looks(project: Project, variant: str, decision: Decision | None) -> Loo
     Raises:
         UserError: the ledger was changed by another hand.
     """
+    if not project.decision(variant).parent.is_dir():
+        return Looks()
+    from mbrelease.selection.ledger import ledger_path, read_ledger
+
     path = ledger_path(project, variant)
     ledger = read_ledger(path)
     at = place(project.root, path)

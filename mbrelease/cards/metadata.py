@@ -30,11 +30,11 @@ LICENSE_FILE = "LICENSE"
 """Beside the card, for a licence that has no id."""
 
 
-class CardDumper(yaml.SafeDumper):
+class CardDumper(yaml.CSafeDumper):
     """Quotes also what only YAML 1.2, which the Hub reads, takes for a number: ``1e3``, ``0o7``."""
 
 
-def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _string(dumper: yaml.CSafeDumper, text: str) -> yaml.ScalarNode:
     number = re.fullmatch(r"[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|0[ox][0-9a-fA-F]+", text)
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if number else None)
 

@@ -17,7 +17,7 @@ from mbrelease.registry.project import Project
 from mbrelease.registry.tasks import AnyTask, EfficiencyTask
 
 KEPT = Path(".mbrelease") / "paired"
-RESAMPLES = 10_000
+RESAMPLES = 2_000
 FEWEST_EXAMPLES = 30
 CODE_VERSION = 1
 """Raised by hand when the same scores would give another interval."""

@@ -8,7 +8,7 @@ from mbrelease.errors import UserError
 from mbrelease.evaluation.comparable import conditions
 from mbrelease.evaluation.dataset import data_sha256_at_hand
 from mbrelease.evaluation.evidence import EvidenceRecord
-from mbrelease.evaluation.jobs import split_files, task_sha256
+from mbrelease.evaluation.task_settings import split_files, task_sha256
 from mbrelease.registry.project import Project
 from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.decision import Decision

@@ -19,6 +19,11 @@ _MARK = re.compile(r"^<!-- (/?)mbrelease:([a-z_]+) -->[ \t]*$", re.MULTILINE)
 _KEY = re.compile(r"""(?!-\s|[\s#\]}])("[^"]*"|'[^']*'|[^:]+?)[ \t]*:(?=\s)""")
 
 
+def has_marks(body: str) -> bool:
+    """Whether there is a mark of a generated region in ``body``."""
+    return _MARK.search(body) is not None
+
+
 @dataclass(frozen=True)
 class Part:
     """A region of a card, or, without a name, what the author wrote between two."""

@@ -95,6 +95,7 @@ def _environment(folders: list[Path]) -> ImmutableSandboxedEnvironment:
         words=told.listed,
         join=told.joined,
         anchor=escape.anchor,
+        safe=escape.as_markdown,
     )
     return environment
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from mbrelease.cards.numbers import change_interval_text, change_text, metric_text
 from mbrelease.cards.paired import paired_interval
@@ -14,8 +15,8 @@ from mbrelease.errors import UserError
 from mbrelease.evaluation.candidates import NoWeights, released_checkpoint
 from mbrelease.evaluation.comparable import is_of
 from mbrelease.evaluation.evidence import EvidenceRecord, read_records
-from mbrelease.evaluation.jobs import task_sha256
 from mbrelease.evaluation.metric_names import lower_is_better, metric_key
+from mbrelease.evaluation.task_settings import task_sha256
 from mbrelease.registry.project import Project
 from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.decision import Decision
@@ -53,7 +54,7 @@ class Row:
     change_interval: tuple[float, float] | None = None
     """Of this model minus the first column, paired, 95%; ``None`` where it is not known."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The key of the metric in evidence."""
         return metric_key(self.metric)
@@ -72,7 +73,7 @@ class Row:
         assert place is not None
         return place
 
-    @property
+    @cached_property
     def values(self) -> tuple[float | None, ...]:
         """The value of each column, unrounded."""
         return tuple(r.metrics.get(self.key) if r else None for r in self.records)

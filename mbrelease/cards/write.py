@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mbrelease.cards.card import GENERATED_KEYS, Card, make_card
+from mbrelease.cards.card import GENERATED_KEYS, Card, read_draft
 from mbrelease.cards.figures import FIGURES, Figure, draw_figures, is_current
 from mbrelease.cards.lock import (
     Lock,
@@ -21,6 +21,8 @@ from mbrelease.errors import MissingExtra, UserError
 from mbrelease.files import read_text, sha256_file, write_text
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.project import Project
+
+_MOST_REMARKS = 5
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,15 @@ def write_variant_card(
         UserError: as ``make_card`` and ``write_card``.
     """
     name = project.resolve_name(variant)
-    card = make_card(project, name)
-    page = merged_page(card, readme)
+    draft = read_draft(project, name)
+    # Before anything runs or is drawn: what is there may be another's.
+    page = merged_page(draft.card(), readme)
     if run:
         _run(project, name, page.text, progress)
     folder = readme.parent / FIGURES
     known = _known(readme)
-    pictures, remarks = _draw(card.figures, folder, known.pictures if known else {})
-    drawn = make_card(project, name, pictures=pictures)
-    return write_card(drawn, readme, pictures=pictures, remarks=remarks)
+    pictures, remarks = _draw(draft.figures, folder, known.pictures if known else {})
+    return write_card(draft.card(pictures), readme, pictures=pictures, remarks=remarks)
 
 
 def write_card(
@@ -91,12 +93,17 @@ def write_card(
         write_text(readme, page.text)
         changed = True
     changed = write_lock(lock_path(readme), _lock(card, pictures or {})) or changed
-    unfounded = [
+    return Written(page.text, changed, (*remarks, *_unfounded(card)))
+
+
+def _unfounded(card: Card) -> list[str]:
+    found = [
         f"no record is behind {number.text} in line {number.line} of the section "
         f"'{number.region}': a template made it up"
         for number in card.unfounded
     ]
-    return Written(page.text, changed, (*remarks, *unfounded))
+    more = len(found) - _MOST_REMARKS
+    return found if more <= 0 else [*found[:_MOST_REMARKS], f"and {more} more such numbers"]
 
 
 def merged_page(card: Card, readme: Path) -> Page:
@@ -107,7 +114,10 @@ def merged_page(card: Card, readme: Path) -> Page:
     """
     if not readme.exists():
         return card.page
-    old = read_page(read_text(readme), str(readme))
+    text = read_text(readme)
+    if "\r\n" in text:
+        raise UserError(f"{readme} has the line ends of Windows", mend="save it with \\n alone")
+    old = read_page(text, str(readme))
     if not old.regions:
         raise UserError(
             f"{readme} was written by another hand: it has no generated regions",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class ModernBertConfig:
     classifier_bias: bool
     tie_word_embeddings: bool
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """The content hash of the normal form."""
         return sha256_json(asdict(self))

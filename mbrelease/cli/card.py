@@ -12,7 +12,6 @@ from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, progress, talk
 
 if TYPE_CHECKING:
-    from mbrelease.cards.card import Card
     from mbrelease.registry.project import Project
 
 README = "README.md"
@@ -97,32 +96,25 @@ def _write(
     registry_path: Path | None,
     as_json: bool,
 ) -> None:
-    from mbrelease.cards.write import write_card, write_variant_card
+    from mbrelease.cards.card import make_card, make_folder_card
     from mbrelease.errors import UserError
     from mbrelease.files import sha256_bytes
 
     if run and output is None:
         raise UserError("--run puts what the code prints on the card", mend="name it: -o FILE")
-    project, card = _card(target, repo_id, registry_path)
-    text = card.text
+    project = _project(target, repo_id, registry_path)
     if output is not None:
-        with progress() as shown:
-            written = (
-                write_card(card, output)
-                if project is None
-                else write_variant_card(project, card.variant, output, run=run, progress=shown)
-            )
-        text = written.text
-        talk(f"wrote {output}" if written.changed else f"{output} is as it should be")
-        for remark in written.remarks:
-            talk(remark)
+        text = _write_to(output, target, project, run, repo_id)
+    elif project is not None:
+        text = make_card(project, target).text
+    else:
+        text = make_folder_card(Path(target), repo_id).text
     if as_json:
         print_json(
             {
                 "target": target,
                 "output": None if output is None else str(output),
                 "sha256": sha256_bytes(text.encode()),
-                "numbers": sum(number.origin is not None for number in card.numbers),
                 "card": text,
             }
         )
@@ -130,10 +122,26 @@ def _write(
         click.echo(text, nl=False)
 
 
-def _card(
-    target: str, repo_id: str | None, registry_path: Path | None
-) -> tuple[Project | None, Card]:
-    from mbrelease.cards.card import make_card, make_folder_card
+def _write_to(
+    output: Path, target: str, project: Project | None, run: bool, repo_id: str | None
+) -> str:
+    from mbrelease.cards.card import make_folder_card
+    from mbrelease.cards.write import write_card, write_variant_card
+
+    with progress() as shown:
+        written = (
+            write_card(make_folder_card(Path(target), repo_id), output)
+            if project is None
+            else write_variant_card(project, target, output, run=run, progress=shown)
+        )
+    talk(f"wrote {output}" if written.changed else f"{output} is as it should be")
+    for remark in written.remarks:
+        talk(remark)
+    return written.text
+
+
+def _project(target: str, repo_id: str | None, registry_path: Path | None) -> Project | None:
+    """The registry that knows ``target``; ``None`` where it is a folder that none speaks of."""
     from mbrelease.errors import UserError
     from mbrelease.registry.load import find_registry, load_project
 
@@ -142,20 +150,20 @@ def _card(
         path = find_registry(Path.cwd()) if registry_path is None else registry_path
     except UserError as error:
         if folder.is_dir():
-            return None, make_folder_card(folder, repo_id)
+            return None
         raise UserError(
             f"{target} is neither a folder nor a variant: {error.message}", mend=error.mend
         ) from error
     project = load_project(path)
     named = {*project.registry.variants, *project.registry.aliases}
     if target not in named and folder.is_dir():
-        return None, make_folder_card(folder, repo_id)
+        return None
     if repo_id is not None:
         raise UserError(
             f"'{target}' is a variant, and its card names the repo of the registry",
             mend=f"mbrelease registry set {target} repo {repo_id}",
         )
-    return project, make_card(project, target)
+    return project
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,12 +66,11 @@ class Provenance:
     """The name of the card or processor, of a task that measures speed. It is not in ``key``, for
     who plans a job does not know where it will run; but see ``comparable.Conditions``."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The identity of a measurement: two with the same key need not be made twice."""
-        content = asdict(self)
-        del content["software"], content["machine"]
-        return sha256_json(content)
+        names = [field.name for field in fields(self) if field.name not in ("software", "machine")]
+        return sha256_json({name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)

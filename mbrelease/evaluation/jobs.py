@@ -18,10 +18,10 @@ from pydantic import TypeAdapter
 from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.checkpoints.source import own_name
 from mbrelease.evaluation.backend import Backend
-from mbrelease.evaluation.dataset import DataSource, data_sha256, locate
+from mbrelease.evaluation.dataset import DataSource, data_sha256
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, find_record
+from mbrelease.evaluation.task_settings import split_files, task_sha256
 from mbrelease.evaluation.tasks import TASKS
-from mbrelease.files import sha256_json
 from mbrelease.registry.tasks import AnyTask, DatasetSplit
 
 # Packages whose version can change a number in the last digits.
@@ -162,31 +162,6 @@ def stored(job: Job, evidence: Path) -> EvidenceRecord | None:
     if record is None or record.examples_file is None or not record.examples_file.is_file():
         return None
     return record
-
-
-def task_sha256(task: AnyTask) -> str:
-    """Hex sha256 of a task's settings without its name, paths and benchmark, which change nothing.
-
-    Settings at their default are left out, so that a new one does not orphan what was measured
-    before there was one. Whoever changes a default raises the ``CODE_VERSION`` of the task.
-    """
-    choice = {"__all__": {"name": True, "data": True}}
-    paths: Any = {
-        "name": True,
-        "data": True,
-        "benchmark": True,
-        "training": {"pairs": True, "choose_on": choice},
-    }
-    return sha256_json(task.model_dump(mode="json", exclude=paths, exclude_defaults=True))
-
-
-def split_files(task: AnyTask, split: str, root: Path) -> dict[str, DataSource]:
-    """Where the data are that measuring ``task`` on ``split`` reads, by role.
-
-    Raises:
-        UserError: the task names no data for one of them.
-    """
-    return {role: locate(name, root) for role, name in task.files(split).items()}
 
 
 def provenance_of(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from mbrelease.evaluation.jobs import task_sha256
+from mbrelease.evaluation.task_settings import task_sha256
 from mbrelease.files import sha256_json
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import Candidates, Policy

@@ -33,9 +33,10 @@ from mbrelease.errors import UserError, did_you_mean
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.comparable import is_of
 from mbrelease.evaluation.evidence import read_records
-from mbrelease.evaluation.jobs import plan_jobs, task_sha256
+from mbrelease.evaluation.jobs import plan_jobs
 from mbrelease.evaluation.measure import run_jobs
 from mbrelease.evaluation.metric_names import lower_is_better, metric_key, shown, split_metric
+from mbrelease.evaluation.task_settings import task_sha256
 from mbrelease.files import read_json, unwritable
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.project import Project

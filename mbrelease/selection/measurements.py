@@ -10,8 +10,8 @@ from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.evaluation.comparable import comparable_records, eval_options
 from mbrelease.evaluation.dataset import data_sha256_at_hand
 from mbrelease.evaluation.evidence import EvidenceRecord
-from mbrelease.evaluation.jobs import split_files, task_sha256
 from mbrelease.evaluation.metric_names import split_metric
+from mbrelease.evaluation.task_settings import split_files, task_sha256
 from mbrelease.registry.project import Project
 from mbrelease.registry.tasks import AnyTask
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from mbrelease.checkpoints.source import Source
 from mbrelease.errors import UserError, did_you_mean
 from mbrelease.evaluation.comparable import comparable_records
-from mbrelease.evaluation.jobs import task_sha256
 from mbrelease.evaluation.metric_names import split_metric
+from mbrelease.evaluation.task_settings import task_sha256
 from mbrelease.registry.project import Project
 from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.measurements import SELECTION_SPLIT, split_sha256

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mbrelease.averaging.recipes import parse_recipe
 from mbrelease.evaluation.metric_names import lower_is_better, shown
 from mbrelease.selection.decision import Candidate, Comparison, Decision, GuardrailResult
+from mbrelease.selection.p_value import p_text
 
 # Names that are listed in a sentence before it says "and 9 others".
 LISTED = 4
@@ -269,13 +270,6 @@ def interval_text(metric: str, compared: Comparison) -> str:
     """The interval of a change, signed: ``+0.051 to +0.112``."""
     assert compared.ci95 is not None
     return " to ".join(_signed(metric, bound) for bound in compared.ci95)
-
-
-def p_text(p: float | None) -> str:
-    """A p value in three digits at most: ``0.012`` or ``< 0.001``."""
-    if p is None:
-        return "unknown"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _signed(metric: str, value: float) -> str:

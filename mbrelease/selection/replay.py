@@ -9,8 +9,8 @@ from typing import Any
 from mbrelease.errors import UserError
 from mbrelease.evaluation.comparable import conditions
 from mbrelease.evaluation.evidence import EvidenceRecord, read_records
-from mbrelease.evaluation.jobs import task_sha256
 from mbrelease.evaluation.metric_names import split_metric
+from mbrelease.evaluation.task_settings import task_sha256
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import Policy
 from mbrelease.selection.decision import Candidate, Decision, Measurement

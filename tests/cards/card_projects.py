@@ -18,8 +18,8 @@ from mbrelease.cards.told import Place, visible
 from mbrelease.cards.training import read_training
 from mbrelease.cards.weights import Sizes
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, write_record
-from mbrelease.evaluation.jobs import task_sha256
 from mbrelease.evaluation.metrics import classification_metrics
+from mbrelease.evaluation.task_settings import task_sha256
 from mbrelease.files import sha256_json
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import CardText, Corpus, Variant

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mbrelease.cards.eval_results import eval_results
 from mbrelease.cards.scores import Column, Evaluation, read_evaluation
-from mbrelease.evaluation.jobs import task_sha256
+from mbrelease.evaluation.task_settings import task_sha256
 from mbrelease.metadata.eval_results import check_eval_results
 from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.decision import read_decision

@@ -10,8 +10,9 @@ from mbrelease.errors import UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.evidence import read_examples
 from mbrelease.evaluation.intervals import bootstrap_ci95
-from mbrelease.evaluation.jobs import plan_jobs, task_sha256
+from mbrelease.evaluation.jobs import plan_jobs
 from mbrelease.evaluation.measure import run_jobs
+from mbrelease.evaluation.task_settings import task_sha256
 from mbrelease.evaluation.tasks import TASKS
 from mbrelease.registry.tasks import AnyTask
 

@@ -14,8 +14,9 @@ from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.evidence import read_records
-from mbrelease.evaluation.jobs import job_from_json, plan_jobs, task_sha256
+from mbrelease.evaluation.jobs import job_from_json, plan_jobs
 from mbrelease.evaluation.measure import run_jobs
+from mbrelease.evaluation.task_settings import task_sha256
 from mbrelease.evaluation.tasks.retrieval import measure
 from mbrelease.evaluation.training.contrastive import train
 from mbrelease.evaluation.training.pairs import draw_batches, read_pairs

@@ -18,8 +18,9 @@ from mbrelease.errors import CheckFailed, MissingExtra, UserError
 from mbrelease.evaluation.backend import Backend
 from mbrelease.evaluation.candidates import run_checkpoints
 from mbrelease.evaluation.evidence import read_examples, read_records
-from mbrelease.evaluation.jobs import SOFTWARE, job_from_json, plan_jobs, stored, task_sha256
+from mbrelease.evaluation.jobs import SOFTWARE, job_from_json, plan_jobs, stored
 from mbrelease.evaluation.measure import Order, run_job, run_jobs
+from mbrelease.evaluation.task_settings import task_sha256
 from mbrelease.evaluation.tasks import retrieval
 from mbrelease.progress import Silent
 from mbrelease.registry.load import load_project

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from mbrelease.averaging.average import average_checkpoints
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.evaluation.evidence import EvidenceRecord, Provenance, write_record
-from mbrelease.evaluation.jobs import task_sha256
+from mbrelease.evaluation.task_settings import task_sha256
 from mbrelease.registry.load import load_project
 from mbrelease.selection.candidates import average_folder, average_members
 from mbrelease.selection.policy import decide

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mbrelease.cards.pictures.bars import Bars, Group, Interval
+from mbrelease.cards.pictures.bars import MOST_GROUPS, Bars, Group, Interval
 from mbrelease.cards.scores import Evaluation, Row
 from mbrelease.cards.told import Place
 from mbrelease.evaluation.metric_names import lower_is_better
@@ -32,6 +32,7 @@ def measured_bars(
     if not speed and len(rows) > _ALL:
         rows = [row for row in rows if row.metric == row.task.main_metric]
     rows = [row for row in rows if any(value is not None for value in row.values[:-1])]
+    rows = rows[:MOST_GROUPS]
     if not rows or len(evaluation.columns) < 2:
         return None
     names = [*(column.label for column in evaluation.columns[:-1]), variant]
