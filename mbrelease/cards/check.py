@@ -7,7 +7,7 @@ line; and each number in the lock is derived once more from the record it names,
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,8 @@ class _Lines:
 def _front_matter(lines: _Lines, page: Page, fresh: Card) -> Iterator[Difference]:
     old = generated_keys(page.front_matter, GENERATED_KEYS).splitlines()
     new = generated_keys(fresh.front_matter, GENERATED_KEYS).splitlines()
+    if old == new:
+        return
     where = {text: i for i, text in reversed(list(enumerate(page.front_matter.splitlines(), 1)))}
     for start, stands, expected in _changed(old, new):
         for offset in range(max(len(stands), 1 if expected else 0)):
@@ -265,14 +267,15 @@ class _Records:
 
 def _records(lines: _Lines, page: Page, lock: Lock, records: _Records) -> Iterator[Difference]:
     """The numbers of the lock, each derived once more from its records."""
-    regions: Mapping[str, str] = page.regions
+    regions = page.regions
+    first = {name: lines.of(text, name) for name, text in regions.items()}
     for number in lock.numbers:
         if number.origin is None:
             continue
         if number.region == FRONT_MATTER:
             line = number.line
         elif number.region in regions:
-            line = lines.of(regions[number.region], number.region) + number.line - 1
+            line = first[number.region] + number.line - 1
         else:
             continue
         record = _recorded(number.origin)
