@@ -69,7 +69,8 @@ tags: [science]
 |---|--:|
 | 1 | 2 |
 
-![badge](https://img.shields.io/x.svg) ![curve](figures/loss curve.png) ![curve](figures/loss.png) [license](LICENSE#terms)
+![badge](https://img.shields.io/x.svg) ![curve](figures/loss curve.png)
+![curve](figures/loss.png) [license](LICENSE#terms)
 [elsewhere](https://example.org) [below](#card-of-the-model)
 
 # Card of the model
