@@ -22,6 +22,7 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python docs/generate_reference.py
 	$(BIN)/mbrelease registry schema > registry.schema.json
+	$(BIN)/python docs/generate_gallery.py
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/averaging.py
