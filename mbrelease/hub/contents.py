@@ -31,6 +31,7 @@ ALLOWED = tuple(
         r"(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json",
         r"(vocab|merges)\.txt",
         r"(tokenizer|spiece|sentencepiece\.bpe)\.model",
+        r"model\.sig",
         r"README\.md|CITATION\.cff|(LICENSE|NOTICE)(\.md|\.txt)?",
         r"([\w.-]+/)*[\w.-]+\.(png|svg)",
         r"\.eval_results/[\w.-]+\.yaml",
