@@ -14,7 +14,6 @@ from mbrelease import __version__
 from mbrelease.cards.context import CardContext, folder_context, variant_context
 from mbrelease.cards.eval_results import eval_results
 from mbrelease.cards.figures import SECTIONS, Figure, figures
-from mbrelease.cards.regions import Page, fresh_page, has_marks, read_page
 from mbrelease.cards.render import CARD_TEMPLATE, render, template_folders
 from mbrelease.cards.snippets.outputs import with_outputs
 from mbrelease.cards.snippets.records import Outcomes, known_outcomes
@@ -22,6 +21,7 @@ from mbrelease.cards.told import Origin, Span, extract
 from mbrelease.cards.trace import FRONT_MATTER, NUMBER, Number, numbers_in
 from mbrelease.cards.weights import read_decision_of
 from mbrelease.files import read_text
+from mbrelease.metadata.regions import Page, fresh_page, has_marks, read_page
 from mbrelease.registry.project import Project
 
 _INCLUDED = re.compile(r"{%-? *include +[\"']([^\"']+)[\"']")

@@ -17,11 +17,11 @@ from mbrelease.cards.card import GENERATED_KEYS, Card, make_card
 from mbrelease.cards.fields import read_field
 from mbrelease.cards.figures import FIGURES, picture_faults
 from mbrelease.cards.lock import Lock, lock_path, read_lock
-from mbrelease.cards.regions import Page, generated_keys, read_page
 from mbrelease.cards.told import Derived, Field, Origin
 from mbrelease.cards.trace import FRONT_MATTER, NUMBER, Number
 from mbrelease.errors import UserError
 from mbrelease.files import read_json, read_text
+from mbrelease.metadata.regions import Page, generated_keys, read_page
 from mbrelease.registry.project import Project
 
 _SHOWN = 100

@@ -16,9 +16,9 @@ from mbrelease.cards.lock import (
     text_sha256,
     write_lock,
 )
-from mbrelease.cards.regions import Page, generated_keys, merged, read_page
 from mbrelease.errors import MissingExtra, UserError
 from mbrelease.files import read_text, sha256_file, write_text
+from mbrelease.metadata.regions import Page, generated_keys, merged, read_page
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.project import Project
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from mbrelease.cards.card import GENERATED_KEYS, make_card
 from mbrelease.cards.lock import lock_path
-from mbrelease.cards.regions import (
+from mbrelease.cards.write import write_card
+from mbrelease.errors import UserError
+from mbrelease.metadata.regions import (
     Page,
     Part,
     fresh_page,
@@ -21,8 +23,6 @@ from mbrelease.cards.regions import (
     own_keys,
     read_page,
 )
-from mbrelease.cards.write import write_card
-from mbrelease.errors import UserError
 
 KEYS = ("license", "tags")
 MATTER = "---\nlicense: mit\ntags:\n- a\n---\n"

@@ -6,12 +6,12 @@ import pytest
 from card_reading import parse
 
 from mbrelease.cards.fields import read_field
-from mbrelease.cards.regions import read_page
 from mbrelease.cards.snippets.blocks import read_blocks
 from mbrelease.cards.snippets.outputs import with_outputs
 from mbrelease.cards.snippets.printed import shown_output
 from mbrelease.cards.snippets.records import Outcome, Outcomes, code_sha256
 from mbrelease.cards.told import Field, Place, extract, marked
+from mbrelease.metadata.regions import read_page
 
 FILE = "evidence/snippets/0123456789abcdef.json"
 
