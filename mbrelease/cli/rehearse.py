@@ -24,8 +24,15 @@ from mbrelease.cli.output import talk
     show_default=True,
     help="Port on 127.0.0.1; 0 takes any free one.",
 )
+@click.option(
+    "--fault",
+    "faults",
+    metavar="CALL=KIND[@SECONDS][:TIMES][+AFTER]",
+    multiple=True,
+    help="Let a call go wrong, such as commit=504 or object-put=reset:2; may be repeated.",
+)
 @click.option("--quiet", is_flag=True, help="Do not write a line for each request.")
-def command(root: Path, port: int, quiet: bool) -> None:
+def command(root: Path, port: int, faults: tuple[str, ...], quiet: bool) -> None:
     """Serve a local Hub for rehearsals.
 
     Models pushed to it are real commits: they can be downloaded, tagged, proposed as pull requests
@@ -34,6 +41,7 @@ def command(root: Path, port: int, quiet: bool) -> None:
 
     The address is printed on stdout, what happens on stderr. Ctrl-C ends it.
     """
+    from mbrelease.hub.rehearsal.faults import parse_fault
     from mbrelease.hub.rehearsal.server import serve
 
     def announce(url: str) -> None:
@@ -44,7 +52,13 @@ def command(root: Path, port: int, quiet: bool) -> None:
             "Ctrl-C ends it; the state stays."
         )
 
-    serve(root, port, announce=announce, log=_ignore if quiet else talk)
+    serve(
+        root,
+        port,
+        faults=[parse_fault(text) for text in faults],
+        announce=announce,
+        log=_ignore if quiet else talk,
+    )
     talk("stopped")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,6 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mbrelease.hub.rehearsal.connections import Connections
+from mbrelease.hub.rehearsal.failing import Failing
+from mbrelease.hub.rehearsal.faults import Fault
 from mbrelease.hub.rehearsal.hub import Hub
 from mbrelease.hub.rehearsal.loopback import LoopbackOnly
 from mbrelease.hub.rehearsal.routes import (
@@ -20,6 +23,7 @@ from mbrelease.hub.rehearsal.routes import (
     files,
     lfs,
     models,
+    oidc,
     pages,
     refs,
     tree,
@@ -60,11 +64,29 @@ class RequestLog:
             self.log(f"{scope['method']:6} {path} {status} {elapsed_ms:.0f} ms")
 
 
-def build(hub: Hub, log: Log | None = None) -> Starlette:
-    """The application for ``hub``; ``log`` takes a line for each request."""
+def build(
+    hub: Hub,
+    log: Log | None = None,
+    *,
+    faults: Sequence[Fault] = (),
+    connections: Connections | None = None,
+) -> Starlette:
+    """The application for ``hub``; ``log`` takes a line for each request.
+
+    ``faults`` need the ``connections`` of the server, to cut them.
+    """
+    middleware = [Middleware(LoopbackOnly), Middleware(oidc.BoundTokens)]
+    if log is not None:
+        middleware.insert(0, Middleware(RequestLog, log=log))
+    if connections is not None:
+        failing = Middleware(
+            Failing, hub=hub, faults=faults, of_past=build, connections=connections, log=log
+        )
+        middleware.append(failing)
     app = Starlette(
         routes=[
             *models.ROUTES,
+            *oidc.ROUTES,
             *commits.ROUTES,
             *refs.ROUTES,
             *tree.ROUTES,
@@ -74,10 +96,7 @@ def build(hub: Hub, log: Log | None = None) -> Starlette:
             *files.ROUTES,
             *pages.ROUTES,
         ],
-        middleware=[
-            *([Middleware(RequestLog, log=log)] if log else []),
-            Middleware(LoopbackOnly),
-        ],
+        middleware=middleware,
         exception_handlers={HTTPException: _unknown, Exception: _fault},
     )
     app.state.hub = hub

@@ -60,6 +60,13 @@ CREATE TABLE IF NOT EXISTS events (
     created_at TEXT NOT NULL,
     data TEXT NOT NULL
 );
+-- The claims of a CI's jobs, as JSON, that may publish without a stored token.
+CREATE TABLE IF NOT EXISTS publishers (
+    repository TEXT NOT NULL REFERENCES repositories(id) ON DELETE CASCADE,
+    issuer TEXT NOT NULL,
+    claims TEXT NOT NULL,
+    read_only INTEGER NOT NULL
+);
 """
 
 
@@ -118,3 +125,23 @@ class Database:
             connection.close()
             raise
         return connection
+
+
+class Past(Database):
+    """What a database held at some moment, in memory and only to be read."""
+
+    def __init__(self, database: Database) -> None:
+        with database.reading() as connection:
+            image = bytearray(connection.serialize())
+        # Bytes 18 and 19 say that a log stands beside the file; in memory there is none.
+        # https://www.sqlite.org/fileformat.html#file_format_version_numbers
+        image[18:20] = b"\1\1"
+        self._image = bytes(image)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The state at that moment."""
+        with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            connection.row_factory = sqlite3.Row
+            connection.deserialize(self._image)
+            yield connection

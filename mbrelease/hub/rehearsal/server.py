@@ -8,12 +8,13 @@ import importlib.util
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbrelease.errors import MissingExtra, UserError
-from mbrelease.hub.rehearsal.hub import opened
+from mbrelease.hub.rehearsal.faults import Fault
+from mbrelease.hub.rehearsal.hub import PART_BYTES, opened
 
 if TYPE_CHECKING:
     import uvicorn
@@ -27,17 +28,29 @@ _STOP_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def running(root: Path, port: int = 0) -> Iterator[str]:
+def running(
+    root: Path,
+    port: int = 0,
+    *,
+    faults: Sequence[Fault] = (),
+    part_bytes: int = PART_BYTES,
+    log: Callable[[str], None] | None = None,
+) -> Iterator[str]:
     """Serve the Hub below ``root`` for the length of a block and yield its base URL.
 
     Port 0 takes a free one. The state stays in ``root``.
+
+    Args:
+        faults: what goes wrong, and when.
+        part_bytes: LFS objects that are larger come in parts of this size.
+        log: takes a line for each request.
 
     Raises:
         MissingExtra: the extra [rehearsal] is not installed.
         UserError: the port is busy, ``root`` cannot be written or is being served already.
     """
-    with opened(root) as hub, bound_socket(port) as bound:
-        server = _server(hub, log=None)
+    with opened(root, part_bytes=part_bytes) as hub, bound_socket(port) as bound:
+        server = _server(hub, log, faults)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
         try:
@@ -51,11 +64,17 @@ def running(root: Path, port: int = 0) -> Iterator[str]:
 
 
 def serve(
-    root: Path, port: int, *, announce: Callable[[str], None], log: Callable[[str], None]
+    root: Path,
+    port: int,
+    *,
+    faults: Sequence[Fault] = (),
+    announce: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
     """Serve the Hub below ``root`` until interrupted.
 
     Args:
+        faults: what goes wrong, and when.
         announce: is told the base URL, once requests would be answered.
         log: takes a line for each request.
 
@@ -64,7 +83,7 @@ def serve(
         UserError: the port is busy, ``root`` cannot be written or is being served already.
     """
     with opened(root) as hub, bound_socket(port) as bound:
-        server = _server(hub, log=log)
+        server = _server(hub, log, faults)
         # The socket listens already, so whoever reads the address can connect.
         announce(f"http://{HOST}:{bound.getsockname()[1]}")
         # uvicorn ends its work on Ctrl-C and then raises what it was sent.
@@ -98,16 +117,21 @@ def _unusable(port: int, error: OSError) -> UserError:
     return UserError(f"cannot listen on port {port}: {error.strerror}", mend=mend)
 
 
-def _server(hub: Hub, log: Callable[[str], None] | None) -> uvicorn.Server:
+def _server(hub: Hub, log: Callable[[str], None] | None, faults: Sequence[Fault]) -> uvicorn.Server:
     if any(importlib.util.find_spec(name) is None for name in _EXTRA):
         raise MissingExtra("rehearsal", "mbrelease rehearse")
     import uvicorn
 
     from mbrelease.hub.rehearsal.app import build
+    from mbrelease.hub.rehearsal.connections import Connections
 
+    connections = Connections() if faults else None
     return uvicorn.Server(
         uvicorn.Config(
-            build(hub, log),
+            build(hub, log, faults=faults, connections=connections),
+            http=connections.protocol() if connections else "auto",
+            # A header of the request must not change whose connection it is.
+            proxy_headers=False,
             access_log=False,
             log_level="error",
             log_config=None,
