@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -31,23 +30,14 @@ _OUTSIDE = re.compile(
     re.IGNORECASE,
 )
 
-_DARK = "prefers-color-scheme"
-
 
 def inlined(folder: Path, path: str) -> str:
     """The picture at ``path`` (quoted, from ``folder``) as a ``data:`` address.
-
-    An SVG beside a PNG is taken in its place if it knows dark pages.
 
     Raises:
         NoPicture: there is none, it lies outside, or it is not what its name says.
     """
     file = inside(folder, path)
-    if path.lower().endswith(".png"):
-        with contextlib.suppress(NoPicture):
-            drawing = _drawing(inside(folder, path[: -len(".png")] + ".svg"))
-            if _DARK in drawing:
-                return _data("image/svg+xml", drawing.encode())
     if file.suffix.lower() == ".svg":
         return _data("image/svg+xml", _drawing(file).encode())
     if file.suffix.lower() not in _KINDS:
