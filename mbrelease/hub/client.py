@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from mbrelease import __version__
 from mbrelease.errors import CheckFailed, UserError
+from mbrelease.hub import trusted_publisher
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -23,10 +24,11 @@ CONNECT_SECONDS = 20.0
 ANSWER_SECONDS = 300.0
 
 
-def connect(endpoint: str | None = None, token: str | None = None) -> HfApi:
+def connect(endpoint: str | None = None, token: str | bool | None = None) -> HfApi:
     """A client for ``endpoint``, or for what ``HF_ENDPOINT`` says, or for the public Hub.
 
-    Without ``token``, it is taken where the Hub's own tools look: ``HF_TOKEN``, ``hf auth login``.
+    Without ``token``, it is taken where the Hub's own tools look: the identity of a CI job
+    (``HF_OIDC_RESOURCE``), ``HF_TOKEN``, ``hf auth login``. With ``False`` none is sent.
 
     Raises:
         UserError: the endpoint is no http(s) URL.
@@ -57,12 +59,23 @@ def _is_address(endpoint: str) -> bool:
 
 
 def token_of(api: HfApi) -> str | None:
-    """The token that ``api`` sends, if any."""
+    """The token that ``api`` sends, if any.
+
+    Raises:
+        CheckFailed: a CI job was to get one for its identity, and did not.
+    """
     from huggingface_hub import get_token
 
     if isinstance(api.token, str):
         return api.token
-    return None if api.token is False else get_token()
+    if api.token is False:
+        return None
+    try:
+        return get_token()
+    except Exception as error:
+        if not trusted_publisher.is_wanted():
+            raise
+        raise trusted_publisher.refused(error) from error
 
 
 def headers_of(api: HfApi) -> dict[str, str]:
