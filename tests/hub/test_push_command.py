@@ -40,9 +40,10 @@ def test_a_plan_shows_what_would_be_sent_and_sends_nothing(
 ) -> None:
     assert main(["push", str(release), "--to", REPO, "--plan"]) == 0
     out, err = capsys.readouterr()
-    assert "model.safetensors" in out and "16.5 kB" in out
+    size = (release / "model.safetensors").stat().st_size
+    assert "model.safetensors" in out and f"{size / 1000:.1f} kB" in out
     assert max(map(len, out.splitlines())) <= 80
-    assert "9 to add, 0 to change, 0 unchanged, 0 only there (kept)" in err
+    assert "10 to add, 0 to change, 0 unchanged, 0 only there (kept)" in err
     assert not at_hub.repo_exists(REPO)
 
 
