@@ -19,7 +19,7 @@ from mbrelease.cards.figures import FIGURES, picture_faults
 from mbrelease.cards.lock import Lock, lock_path, read_lock
 from mbrelease.cards.told import Derived, Field, Origin
 from mbrelease.cards.trace import FRONT_MATTER, NUMBER, Number
-from mbrelease.errors import UserError
+from mbrelease.errors import CheckFailed, UserError
 from mbrelease.files import read_json, read_text
 from mbrelease.metadata.regions import Page, generated_keys, read_page
 from mbrelease.registry.project import Project
@@ -66,8 +66,8 @@ def check_card(project: Project, variant: str, readme: Path) -> Checked:
     """Derive every number of the card at ``readme`` anew, and compare.
 
     Raises:
-        UserError: there is no card or no lock, or the card of another variant; a mark of a region
-            is broken; or the card cannot be written again (a record is missing or malformed).
+        UserError: there is no card or no lock, or the card of another variant; or a mark of a
+            region is broken.
     """
     name = project.resolve_name(variant)
     if not readme.is_file():
@@ -77,15 +77,23 @@ def check_card(project: Project, variant: str, readme: Path) -> Checked:
         raise UserError(f"{readme} is the card of '{lock.variant}', not of '{name}'")
     text = read_text(readme)
     page = read_page(text, str(readme))
-    fresh = make_card(project, name, pictures=lock.pictures.keys(), version=lock.mbrelease_version)
     lines = _Lines(str(readme), text)
-    found = [
-        *_front_matter(lines, page, fresh),
-        *_regions(lines, page, fresh),
-        *_records(lines, page, lock, _Records(project)),
-        *_results(readme, lock, fresh),
-        *_pictures(lines, lock, fresh, readme.parent / FIGURES),
-    ]
+    found = [*_records(lines, page, lock, _Records(project))]
+    try:
+        fresh = make_card(
+            project, name, pictures=lock.pictures.keys(), version=lock.mbrelease_version
+        )
+    except (UserError, CheckFailed) as error:
+        # The lock still tells which numbers it concerns.
+        found.append(Difference(str(readme), 1, f"the card cannot be derived: {error.message}"))
+    else:
+        found = [
+            *_front_matter(lines, page, fresh),
+            *_regions(lines, page, fresh),
+            *found,
+            *_results(readme, lock, fresh),
+            *_pictures(lines, lock, fresh, readme.parent / FIGURES),
+        ]
     # A number that both ways find is told once.
     told = {(one.line, one.number or one.message): one for one in reversed(found)}
     differences = sorted(told.values(), key=lambda one: one.line)

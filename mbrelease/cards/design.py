@@ -16,7 +16,10 @@ from mbrelease.registry.project import Project
 from mbrelease.registry.schema import Architecture
 
 # What the table of sizes says already; alone they are no design.
-_SIZES = ("parameters", "context")
+_SIZES = (
+    "parameters", "context", "layers", "hidden_size", "attention_heads", "intermediate_size",
+    "vocabulary",
+)  # fmt: skip
 
 
 def _tokens(count: int) -> str:
@@ -88,6 +91,8 @@ def design_table(project: Project, variant: str) -> Table:
     rows = [
         (label, *(column.cell(setting, write) for column in columns))
         for setting, label, write in _SETTINGS
+        # Alone, it would say again what the table of sizes says.
+        if len(columns) > 1 or setting not in _SIZES
     ]
     return Table(
         columns=("Setting", *(column.heading for column in columns)),

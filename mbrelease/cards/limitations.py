@@ -5,6 +5,7 @@ A limitation that was derived names the evidence it follows from.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ FEW_EXAMPLES = 1000
 OFTEN = 0.5
 # Fewer trainings than this say nothing about how much the seed matters.
 FEW_SEEDS = 3
+_ENTRY = re.compile(r"^variants(?:\.[\w@+-]+|\[\"[^\"]*\"\])\.")
 # A sentence that names more tasks than this is not read.
 _MOST_NAMED = 6
 
@@ -329,5 +331,7 @@ def _few_seeds(evaluation: Evaluation) -> Iterator[Limitation]:
 
 def _named(place: Place) -> Told:
     """A record as a reader looks it up: the file, and where in it."""
-    text = f"{place.file}: {place.path}" if place.path else place.file
+    # The card says whose entry it is, and eight digits find a record.
+    path = re.sub(r"(key=[0-9a-f]{8})[0-9a-f]+", r"\1…", _ENTRY.sub("", place.path))
+    text = f"{place.file}: {path}" if path else place.file
     return derived(text, "name of the record", [place.field()])

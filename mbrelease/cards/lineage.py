@@ -109,11 +109,14 @@ def read_lineage(project: Project, variant: str) -> Lineage:
 def published_bases(registry: Registry, variant: str) -> tuple[tuple[str, ...], str | None]:
     """The nearest published ancestors and the Hub's word for how the variant relates to them.
 
-    An unpublished parent is passed over for its own parents. A mean of several published models
-    is a merge; a mean of checkpoints of one run descends from one model, and is a finetune of it.
+    A model that only lent its first weights is none. An unpublished parent is passed over for its
+    own parents. A mean of several published models is a merge; a mean of checkpoints of one run
+    descends from one model, and is a finetune of it.
     """
     found: dict[str, str] = {}
     for repo, relations in _climb(registry, variant):
+        if "weight-initialization" in relations:
+            continue  # first weights and no more: the Hub's page would call it a finetune
         # A step that changes the kind of thing (a quantization, an adapter) tells more than
         # the finetuning before or after it.
         hub = [HUB_RELATION[relation] for relation in relations]

@@ -79,8 +79,13 @@ def frequency_text(share: float) -> str:
 
 
 def real_text(value: float) -> str:
-    """A setting, such as a learning rate, as a person would write it: ``0.0002``, ``160,000``."""
-    return f"{value:,.0f}" if value == int(value) else f"{value:.6g}"
+    """A setting, such as a learning rate, as papers write it: ``8e-4``, ``0.02``, ``160,000``."""
+    if value == int(value):
+        return f"{value:,.0f}"
+    if abs(value) >= 1e-3:
+        return f"{value:.6g}"
+    digits, _, exponent = f"{value:.5e}".partition("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def weight_text(weight: float) -> str:

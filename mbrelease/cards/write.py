@@ -115,10 +115,11 @@ def merged_page(card: Card, readme: Path) -> Page:
     if not readme.exists():
         return card.page
     text = read_text(readme)
-    if "\r\n" in text:
-        raise UserError(f"{readme} has the line ends of Windows", mend="save it with \\n alone")
     old = read_page(text, str(readme))
     if not old.regions:
+        if "\r\n" in text:
+            mend = "save it with \\n alone"
+            raise UserError(f"{readme} has the line ends of Windows", mend=mend)
         raise UserError(
             f"{readme} was written by another hand: it has no generated regions",
             mend="move it away, write the card, and bring back what should stand around them",

@@ -18,6 +18,7 @@ from matplotlib.text import Text
 from mbrelease.pictures.colours import PAPER, style_sheet
 from mbrelease.pictures.sheet import POINTS_AN_INCH
 
+_PNG_COLOURS = 64
 _PNG_SCALE = 2.5  # 1,600 pixels wide: sharp at 700 on a screen of high resolution
 _SETTINGS = {
     "font.family": ["DejaVu Sans"],
@@ -86,4 +87,15 @@ def png_bytes(picture: Picture) -> bytes:
         facecolor=PAPER.light,
         metadata={"Software": None},
     )
+    return _with_palette(buffer)
+
+
+def _with_palette(png: io.BytesIO) -> bytes:
+    """The same picture in so few colours that nobody sees the difference, at a quarter the size."""
+    from PIL import Image  # comes with matplotlib
+
+    with Image.open(png) as image:
+        few = image.convert("RGB").quantize(_PNG_COLOURS, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    few.save(buffer, "png", optimize=True)
     return buffer.getvalue()

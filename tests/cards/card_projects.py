@@ -368,6 +368,7 @@ def said(given: Evaluation) -> list[str]:
         sizes=Sizes(),
         context_place=at.at("architecture", "context"),
         languages=(),
+        languages_place=Place("registry.yaml"),
         training=read_training(Variant(), at, None, None),
         data=(),
         corpus=Corpus(),

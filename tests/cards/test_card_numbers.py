@@ -353,7 +353,7 @@ def test_amounts_lose_nothing() -> None:
     assert amount_text(1_719_000_000_000) == "1.719 trillion"
     assert amount_text(518_531) == "518,531"
     assert amount_text(1_000_001) == "1,000,001"
-    assert (real_text(2e-5), real_text(160_000.0), share_text(0.3)) == ("2e-05", "160,000", "30%")
+    assert (real_text(2e-5), real_text(160_000.0), share_text(0.3)) == ("2e-5", "160,000", "30%")
 
 
 def test_frequencies_are_whole_percent_and_never_zero_for_what_happened() -> None:

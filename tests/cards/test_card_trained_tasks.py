@@ -13,7 +13,7 @@ from mbrelease.cards.metadata import model_index
 from mbrelease.cards.scores import Evaluation
 
 DATA = {"train": "t", "dev": "d"}
-HOW = ", mean over 5 seeds, learning rate 5e-05, 3 epochs"
+HOW = ", mean over 5 seeds, learning rate 5e-5, 3 epochs"
 TUNED = "a model fine-tuned from this one"
 MNLI = {**DATA, "start_from": {"train": "m"}}
 
@@ -105,7 +105,7 @@ def trained_retrieval(training: Mapping[str, Any], *, counts: Mapping[str, int])
 def test_training_before_retrieval_is_told(training: Mapping[str, Any], chosen: str) -> None:
     [note] = notes(trained_retrieval(training, counts={}))
     assert note == (
-        f"kind: after contrastive training on 16,000 pairs (500 steps of 16, learning rate 5e-05"
+        f"kind: after contrastive training on 16,000 pairs (500 steps of 16, learning rate 5e-5"
         f"{chosen}) each question has to find the right text among 3,000, by cosine similarity "
         "(mean pooling); texts are cut at 512 tokens."
     )
