@@ -27,9 +27,9 @@ from mbrelease.cli.output import talk
 @click.option(
     "--fault",
     "faults",
-    metavar="CALL=KIND[@SECONDS][:TIMES][+AFTER]",
+    metavar="CALL=KIND",
     multiple=True,
-    help="Let a call go wrong, such as commit=504 or object-put=reset:2; may be repeated.",
+    help="Let a call go wrong: commit=504, object-put=reset:2 (twice); may be repeated.",
 )
 @click.option("--quiet", is_flag=True, help="Do not write a line for each request.")
 def command(root: Path, port: int, faults: tuple[str, ...], quiet: bool) -> None:
