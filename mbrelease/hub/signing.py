@@ -45,8 +45,8 @@ def sign_release(
         folder: a release.
         signer: a ``PrivateKey`` or ``Keyless``.
         digests: hex sha256 of each file by path, if known; else they are read.
-        earlier: signatures that are to be kept if they hold, such as the one on the Hub. Those in
-            ``folder`` go first.
+        earlier: signatures to keep if they hold, such as the one on the Hub; then that in
+            ``folder`` is looked at.
 
     Returns:
         The path of the signature.
@@ -68,7 +68,7 @@ def sign_release(
     place = folder / SIGNATURE
     name = folder.resolve().name
     here = [read_signature(place)] if place.exists() else []
-    _keep_or_sign(place, name, digests, signer, [*here, *earlier], NOT_SIGNED)
+    _keep_or_sign(place, name, digests, signer, [*earlier, *here], NOT_SIGNED)
     return place
 
 

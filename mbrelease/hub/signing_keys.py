@@ -152,8 +152,6 @@ class Keyless:
     is entered in Sigstore's public log.
     """
 
-    token: str = field(repr=False)
-    """Of the job; it proves the identity to Sigstore and is good for minutes."""
     identity: Identity
 
     def verifier(self) -> Identity:
@@ -161,8 +159,8 @@ class Keyless:
         return self.identity
 
     def configure(self, config: signing.Config) -> signing.Config:
-        """See ``Signer``; asks Sigstore for its own keys."""
-        return config.use_sigstore_signer(identity_token=self.token)
+        """See ``Signer``; asks the job for a token, good for minutes, and Sigstore for its keys."""
+        return config.use_sigstore_signer(identity_token=_job_token())
 
 
 def read_private_key(path: Path, password_env: str | None = None) -> PrivateKey:
@@ -218,24 +216,35 @@ def read_keyless() -> Keyless:
         MissingExtra: the extra ``[sign]`` is not installed.
     """
     require_extra()
-    from sigstore.oidc import IdentityError, IdentityToken, detect_credential
+    from sigstore.oidc import IdentityError, IdentityToken
 
-    mend = "in GitHub Actions give the job permissions: id-token: write; elsewhere --sign-key FILE"
     try:
-        token = detect_credential(AUDIENCE)
-        if token is None:
-            raise UserError(
-                "--sign-keyless needs the identity of a job, and this is none", mend=mend
-            )
-        claims = IdentityToken(token, AUDIENCE)
+        claims = IdentityToken(_job_token(), AUDIENCE)
     except IdentityError as error:
-        # What it says may quote an answer of the issuer; the kind of failure is enough.
-        told = f"the job's identity could not be had ({type(error).__name__})"
-        raise UserError(told, mend=mend) from error
+        raise _no_identity(f"the job's token could not be read ({type(error).__name__})") from error
     issuer = claims.federated_issuer
     # For GitHub the certificate names the URL of the workflow file, the token its path.
     prefix = "https://github.com/" if issuer == GITHUB_ISSUER else ""
-    return Keyless(token, Identity(prefix + claims.identity, issuer))
+    return Keyless(Identity(prefix + claims.identity, issuer))
+
+
+def _job_token() -> str:
+    """What proves the job's identity to Sigstore."""
+    from sigstore.oidc import IdentityError, detect_credential
+
+    try:
+        token = detect_credential(AUDIENCE)
+    except IdentityError as error:
+        # What it says may quote an answer of the issuer; the kind of failure is enough.
+        raise _no_identity(f"the job gave no token ({type(error).__name__})") from error
+    if token is None:
+        raise _no_identity("this is not a job with an identity")
+    return token
+
+
+def _no_identity(why: str) -> UserError:
+    mend = "in GitHub Actions give the job 'id-token: write'; elsewhere use --sign-key FILE"
+    return UserError(f"cannot sign without a key: {why}", mend=mend)
 
 
 def require_extra() -> None:
