@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mbrelease.errors import CheckFailed, UserError
+from mbrelease.hub import trusted_publisher
 from mbrelease.hub.client import no_token, sentences, shown_endpoint, status_code, token_of
 from mbrelease.hub.problems import Problem
 
@@ -95,9 +96,13 @@ def _account(api: HfApi, token: str, repo_id: str) -> dict[str, Any]:
             return account
     except UserError as error:
         cause = error.__cause__
-        if cause is None or status_code(cause) != 401:  # type: ignore[arg-type]
-            raise
+        code = status_code(cause) if isinstance(cause, Exception) else None
         has_expired = "expired" in _answer(cause) or (_end_of(token) or _now()) < _now()
+        if token.startswith(JOB_TOKEN) and code in {401, 403} and not has_expired:
+            # No account stands behind it. It is good for its repository all the same.
+            return {"name": trusted_publisher.publisher_name()}
+        if code != 401:
+            raise
         told = ", which has expired" if has_expired else ""
         mend = "run 'hf auth login', or set HF_TOKEN"
         if os.environ.get("HF_TOKEN", "").strip() == token:

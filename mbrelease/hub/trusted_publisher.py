@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 
 from mbrelease.errors import CheckFailed
-from mbrelease.hub.problems import Problem
 
-TOKEN_PREFIX = "hf_jwt_"  # noqa: S105
 _RESOURCE = "HF_OIDC_RESOURCE"
 
 
@@ -41,11 +39,3 @@ def publisher_name() -> str:
     )
     known = server and repository and run
     return f"{server}/{repository}/actions/runs/{run}" if known else "Trusted Publisher"
-
-
-def wrong_repository(repo_id: str) -> list[Problem]:
-    """What is wrong where the token of this job is for another repository than ``repo_id``."""
-    resource = os.environ.get(_RESOURCE, "")
-    if resource in {"", repo_id}:
-        return []
-    return [Problem(f"the token of this job is for {resource} only", f"set {_RESOURCE}={repo_id}")]
