@@ -11,6 +11,8 @@ import click
 from mbrelease.checkpoints.checkpoint import Checkpoint
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, progress, talk
+from mbrelease.cli.sign_options import TrustRequest, trust_options
+from mbrelease.cli.verify_signature import check_signature
 from mbrelease.cli.verify_targets import Target, resolve
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.parity.checks.lineage import MAY_CHANGE
@@ -54,6 +56,13 @@ WIDTH = 80
     type=click.Path(path_type=Path, file_okay=False),
     help="Draw how far each layer moved from the parent into this folder, as SVG and PNG.",
 )
+@click.option(
+    "--signature",
+    "signature_only",
+    is_flag=True,
+    help="Check its signature instead: each file is as its publisher signed it, none more or less.",
+)
+@trust_options
 @click.option("--headers-only", is_flag=True, help="Read headers and JSON alone; no torch.")
 @json_option
 @registry_option
@@ -64,6 +73,8 @@ def command(
     sm_table: SmTable,
     asked: tuple[str, ...],
     plot_folder: Path | None,
+    signature_only: bool,
+    trust: TrustRequest,
     headers_only: bool,
     as_json: bool,
     registry_path: Path | None,
@@ -74,7 +85,22 @@ def command(
     folder, or its weights where there is none, and is compared with its first parent where that
     is on disk. An ID is a model on the Hub with its revision (org/name@main); with --headers-only
     its weights are not fetched. Exit code 1 if a check fails.
+
+    With --signature, nothing but the signature is checked, of all files and as --public-key or
+    --identity says; PATH may then also be a receipt.
     """
+    if signature_only:
+        if against or relation or asked or plot_folder or headers_only:
+            raise UserError(
+                "--signature is a check of its own", mend="give --public-key or --identity alone"
+            )
+        check_signature(target, trust, registry_path, as_json=as_json)
+        return
+    if trust:
+        raise UserError(
+            "--public-key, --identity and --issuer say whose signature is believed",
+            mend="add --signature",
+        )
     from mbrelease.parity.verify import verify
     from mbrelease.parity.versions.requested import requested_versions
 
