@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mbrelease.errors import UserError, did_you_mean
-from mbrelease.hub.client import shown_endpoint, token_of
+from mbrelease.errors import UserError
+from mbrelease.hub.card_changes import README, CardChanges, card_changes
+from mbrelease.hub.client import sentences, shown_endpoint, token_of
 from mbrelease.hub.contents import LocalFile, read_contents
 from mbrelease.hub.front_matter import ask_server
-from mbrelease.hub.problems import Problem, refusal
-from mbrelease.hub.remote import GIT_ATTRIBUTES, Remote, is_same, is_tag_name, read_remote
+from mbrelease.hub.kept import leftovers, matching, shadows, unmatched
+from mbrelease.hub.plan_problems import (
+    public_already,
+    taken_tag,
+    wrong_place,
+    wrong_repo_id,
+    wrong_tag,
+)
+from mbrelease.hub.problems import Check, Problem, refusal
+from mbrelease.hub.remote import GIT_ATTRIBUTES, Remote, is_same, read_remote
+from mbrelease.hub.remote_card import read_remote_card
 from mbrelease.hub.rights import read_rights
+from mbrelease.hub.signature_problems import signature_problems, without_signature
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -39,10 +50,20 @@ class Plan:
     added: tuple[str, ...]
     changed: tuple[str, ...]
     unchanged: tuple[str, ...]
+    deleted: tuple[str, ...]
+    """On the remote and not in the folder, and named by a pattern of ``--delete``."""
     remote_only: tuple[str, ...]
     """On the remote and not in the folder; they are kept."""
     tag_commit: str | None
     """What ``tag`` names on the remote already."""
+    branches: Mapping[str, str]
+    """The commit of each branch on the remote."""
+    tags: Mapping[str, str]
+    """The commit of each tag on the remote."""
+    card: CardChanges | None
+    """How the card changes; ``None`` where it does not, or there was none."""
+    checks: tuple[Check, ...]
+    """What else was asked about the release, such as whether its card is true."""
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
 
@@ -60,7 +81,7 @@ class Plan:
     @property
     def has_changes(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self.added or self.changed)
+        return bool(self.added or self.changed or self.deleted)
 
     @property
     def bytes_to_send(self) -> int:
@@ -95,6 +116,9 @@ def make_plan(
     revision: str = "main",
     create_pr: bool = False,
     private: bool = False,
+    sign: bool = False,
+    delete: Sequence[str] = (),
+    checks: Sequence[Check] = (),
     api: HfApi,
 ) -> Plan:
     """Compare ``folder`` with ``repo_id`` on the Hub and gather every problem; nothing is sent.
@@ -104,23 +128,42 @@ def make_plan(
         repo_id: ``org/name``; made by ``publish`` where it does not exist.
         tag, revision, create_pr: a tag for the commit, its branch, or a pull request instead.
         private: make a new repository private; one that is public already is a problem.
+        sign: ``sign_plan`` of ``mbrelease.hub.signed_plan`` follows, so ``model.sig`` is left out.
+        delete: patterns of files to take out that are only on the Hub; ``*`` stands for all.
+        checks: what else was asked about the release; their problems are the plan's.
         api: any client; ``mbrelease.hub.client.connect`` makes one.
 
     Raises:
         UserError: ``folder`` is no folder.
     """
-    contents = read_contents(folder, token_of(api))
-    problems = [*contents.problems, *_wrong_names(repo_id, tag, create_pr)]
-    state = _State(None, None, ())
-    if not _wrong_names(repo_id, None, False):
-        readme = folder / "README.md"
-        is_sound = readme.is_file() and not any("README.md" in p.message for p in problems)
-        state = _ask(api, repo_id, revision, create_pr, readme if is_sound else None, problems)
+    token, told = _token(api, repo_id)
+    contents = read_contents(folder, token)
+    wrong = list(wrong_repo_id(repo_id))
+    problems = [
+        *contents.problems,
+        *(problem for check in checks for problem in check.problems),
+        *wrong,
+        *wrong_tag(tag, create_pr),
+        *told,
+    ]
+    state = _State()
+    if not wrong and not told:
+        # A card with a credential in it is sent nowhere.
+        faulty = any(README in problem.message for problem in contents.problems)
+        readme = None if faulty else _text(folder / README)
+        state = _ask(api, repo_id, revision, create_pr, readme)
+        problems += state.problems
     remote = state.remote
-    added, changed, unchanged = _compare(folder, contents.files, remote)
-    problems.extend(_tag_problems(remote, tag, has_changes=bool(added or changed)))
+    files = without_signature(contents.files) if sign else contents.files
+    compared = _compare(folder, files, remote, delete)
+    problems += taken_tag(remote, tag, has_changes=compared.has_changes)
+    problems += shadows([file.path for file in files], compared.kept)
+    problems += signature_problems(
+        folder, files, compared.kept, has_changes=compared.has_changes, will_be_signed=sign
+    )
     if private:
-        problems.extend(_privacy_problems(remote, repo_id))
+        problems += public_already(remote, repo_id)
+    card, remarks = _card_changes(api, folder, remote, compared)
     return Plan(
         folder=folder,
         repo_id=repo_id,
@@ -132,155 +175,119 @@ def make_plan(
         user=state.user,
         repo_exists=remote is not None,
         head=remote.head if remote else None,
-        files=contents.files,
-        added=added,
-        changed=changed,
-        unchanged=unchanged,
-        remote_only=_remote_only(contents.files, remote),
+        files=files,
+        added=compared.added,
+        changed=compared.changed,
+        unchanged=compared.unchanged,
+        deleted=compared.deleted,
+        remote_only=compared.kept,
         tag_commit=remote.tags.get(tag) if remote and tag else None,
-        problems=tuple(problems),
-        notes=tuple(state.notes),
+        branches=dict(remote.branches) if remote else {},
+        tags=dict(remote.tags) if remote else {},
+        card=card,
+        checks=tuple(checks),
+        # What two of the checks found is told once.
+        problems=tuple(dict.fromkeys(problems)),
+        notes=(*state.notes, *compared.notes, *remarks),
     )
 
 
-def _privacy_problems(remote: Remote | None, repo_id: str) -> list[Problem]:
-    if remote is None or remote.private:
-        return []
-    message = f"{repo_id} exists and is public; --private does not change it"
-    return [Problem(message, "make it private on the Hub, or leave out --private")]
+def _token(api: HfApi, repo_id: str) -> tuple[str | None, list[Problem]]:
+    """The token in use; where it is asked for with a job's identity, that may be refused."""
+    try:
+        with sentences(api, repo_id):
+            return token_of(api), []
+    except UserError as error:
+        return None, [Problem.of(error)]
 
 
 @dataclass(frozen=True)
 class _State:
     """What the Hub told; ``user`` is ``None`` where it was not asked further."""
 
-    user: str | None
-    remote: Remote | None
-    notes: tuple[str, ...]
+    user: str | None = None
+    remote: Remote | None = None
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def _ask(
-    api: HfApi,
-    repo_id: str,
-    revision: str,
-    create_pr: bool,
-    readme: Path | None,
-    problems: list[Problem],
-) -> _State:
-    """Ask the Hub about the account, the repository and the metadata; adds to ``problems``."""
+def _ask(api: HfApi, repo_id: str, revision: str, create_pr: bool, readme: str | None) -> _State:
+    """Ask the Hub about the account, the repository and the metadata."""
     rights = read_rights(api, repo_id, create_pr=create_pr)
-    problems.extend(rights.problems)
     if rights.user is None:
         # Without an account every further question would get the same answer.
-        return _State(None, None, ())
+        return _State(problems=rights.problems)
+    problems, notes = list(rights.problems), list(rights.notes)
     remote: Remote | None = None
-    notes: list[str] = []
     try:
         remote = read_remote(api, repo_id, revision)
-        problems.extend(_remote_problems(repo_id, remote, revision, create_pr))
-        if rights.is_stranger:
-            notes.extend(_strange(rights.user, repo_id, remote, problems))
+        problems += wrong_place(repo_id, remote, revision, create_pr)
+        problems += rights.missing_for(remote is not None)
+        notes += rights.doubts_about(remote is not None)
     except UserError as error:
         problems.append(Problem.of(error))
     if readme is not None:
         try:
-            notes.extend(_validate_metadata(api, repo_id, readme))
+            errors, warnings = ask_server(api, repo_id, readme)
+            refused = "the Hub does not accept README.md's metadata: "
+            problems += [Problem(refused + "; ".join(errors))] if errors else []
+            notes += [f"{README}: {warning}" for warning in warnings]
         except UserError as error:
             problems.append(Problem.of(error))
-    return _State(rights.user, remote, tuple(notes))
+    return _State(rights.user, remote, tuple(problems), tuple(notes))
 
 
-def _wrong_names(repo_id: str, tag: str | None, create_pr: bool) -> list[Problem]:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+@dataclass(frozen=True)
+class _Compared:
+    """The paths of both sides, each in one of these."""
 
-    problems = []
-    try:
-        validate_repo_id(repo_id)
-        if "/" not in repo_id:
-            problems.append(Problem(f"'{repo_id}' names no account", f"give --to ORG/{repo_id}"))
-    except HFValidationError:
-        mend = "give ORG/NAME of letters, digits, '-', '_' and '.'"
-        problems.append(Problem(f"'{repo_id}' is no repository id", mend))
-    if tag is not None and not is_tag_name(tag):
-        problems.append(Problem(f"'{tag}' is no name for a tag", "try one like v1.0"))
-    if tag is not None and create_pr:
-        mend = "tag it when it is merged"
-        problems.append(Problem("a pull request cannot be tagged", mend))
-    return problems
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    deleted: tuple[str, ...]
+    kept: tuple[str, ...]
+    notes: tuple[str, ...]
 
-
-def _remote_problems(
-    repo_id: str, remote: Remote | None, revision: str, create_pr: bool
-) -> Iterable[Problem]:
-    if remote is None:
-        if create_pr:
-            yield Problem(
-                f"{repo_id} does not exist: a pull request needs a repository", "drop --pr"
-            )
-        if revision != "main":
-            yield Problem(f"{repo_id} does not exist: it has no branch '{revision}'", "use main")
-    elif remote.repo_id != repo_id:
-        mend = did_you_mean(repo_id, [remote.repo_id]) or f"it is {remote.repo_id} now"
-        yield Problem(f"{repo_id} is known to the Hub as {remote.repo_id}", mend)
-
-
-def _strange(
-    user: str, repo_id: str, remote: Remote | None, problems: list[Problem]
-) -> Iterable[str]:
-    """A stranger to the namespace cannot write to what is there; a new one may yet be made."""
-    namespace = repo_id.partition("/")[0]
-    told = f"{user} is not a member of '{namespace}'"
-    if remote is None:
-        yield f"{told}; the Hub may refuse to make {repo_id}"
-    else:
-        mend = f"join it, push to {user}/…, or propose the change with --pr"
-        problems.append(Problem(told, mend))
-
-
-def _tag_problems(
-    remote: Remote | None, tag: str | None, *, has_changes: bool
-) -> Iterable[Problem]:
-    if remote is None or tag is None:
-        return
-    commit = remote.tags.get(tag)
-    if commit is not None and (has_changes or commit != remote.head):
-        yield Problem(
-            f"tag '{tag}' of {remote.repo_id} names {commit[:12]} already, and is not moved",
-            "choose another tag",
-        )
-    if tag in remote.branches:
-        yield Problem(f"'{tag}' is a branch of {remote.repo_id}", "choose another tag")
+    @property
+    def has_changes(self) -> bool:
+        return bool(self.added or self.changed or self.deleted)
 
 
 def _compare(
-    folder: Path, files: Iterable[LocalFile], remote: Remote | None
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    added, changed, unchanged = [], [], []
-    for file in files:
-        there = remote.files.get(file.path) if remote else None
-        if there is None:
-            added.append(file.path)
-        elif is_same(folder, file, there):
-            unchanged.append(file.path)
-        else:
-            changed.append(file.path)
-    return tuple(added), tuple(changed), tuple(unchanged)
+    folder: Path, files: Iterable[LocalFile], remote: Remote | None, delete: Collection[str]
+) -> _Compared:
+    there = remote.files if remote else {}
+    here = {file.path: file for file in files}
+    same = {path for path, file in here.items() if is_same(folder, file, there.get(path))}
+    others = sorted(there.keys() - here.keys() - {GIT_ATTRIBUTES})
+    deleted = matching(others, delete)
+    kept = tuple(path for path in others if path not in deleted)
+    return _Compared(
+        added=tuple(path for path in here if path not in there),
+        changed=tuple(path for path in here if path in there and path not in same),
+        unchanged=tuple(path for path in here if path in same),
+        deleted=deleted,
+        kept=kept,
+        notes=(*unmatched(others, delete), *leftovers(here.keys(), kept)),
+    )
 
 
-def _remote_only(files: Iterable[LocalFile], remote: Remote | None) -> tuple[str, ...]:
-    here = {GIT_ATTRIBUTES, *(file.path for file in files)}
-    return tuple(sorted(set(remote.files) - here)) if remote else ()
+def _card_changes(
+    api: HfApi, folder: Path, remote: Remote | None, compared: _Compared
+) -> tuple[CardChanges | None, list[str]]:
+    """How the card changes; where that cannot be told, a remark why."""
+    new = _text(folder / README)
+    if remote is None or remote.head is None or README not in compared.changed or new is None:
+        return None, []
+    try:
+        return card_changes(read_remote_card(api, remote.repo_id, remote.head), new), []
+    except UserError as error:
+        return None, [f"the cards are not compared: {error.message}"]
 
 
-def _validate_metadata(api: HfApi, repo_id: str, readme: Path) -> list[str]:
-    """Let the Hub check the README's metadata; returns its warnings.
-
-    Raises:
-        CheckFailed: the Hub does not accept it, or cannot be asked.
-    """
-    errors, warnings = ask_server(api, repo_id, readme.read_text(encoding="utf-8"))
-    if errors:
-        told = "; ".join(errors)
-        raise refusal([Problem(f"the Hub does not accept README.md's metadata: {told}")])
-    return [f"README.md: {warning}" for warning in warnings]
+def _text(path: Path) -> str | None:
+    """The text of a small file; ``None`` where there is none."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from mbrelease.errors import CheckFailed, UserError
+
+CheckState = Literal["passed", "failed", "not run"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,18 @@ class Problem:
 
     def __str__(self) -> str:
         return self.message if self.mend is None else f"{self.message} → {self.mend}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A question that was asked about a release before its push, or why it was not."""
+
+    name: str
+    """Such as ``verify``."""
+    state: CheckState
+    told: str
+    """What came out, or how to run it."""
+    problems: tuple[Problem, ...] = ()
 
 
 def refusal(problems: Sequence[Problem]) -> CheckFailed:
