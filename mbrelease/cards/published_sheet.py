@@ -13,7 +13,7 @@ from mbrelease.cards.published_figures import Figure, Figures
 from mbrelease.cards.reports import Report, Reports
 from mbrelease.cards.told import Place, Told, phrase, place
 from mbrelease.registry.project import Project
-from mbrelease.registry.reported_tables import ReportedTable
+from mbrelease.registry.reported_tables import ReportedTable, split_reported
 
 _MILLION = 1_000_000
 
@@ -59,6 +59,13 @@ class Sheet:
     def sets(self) -> Sets:
         """The document sets of the registry."""
         return Sets(self.project.registry.document_sets, self.registry.at("document_sets"))
+
+    @property
+    def compares_data(self) -> bool:
+        """Whether the columns have one metric on several sets of data."""
+        parts = [split_reported(one.metric) for one in self.table.columns if one.metric is not None]
+        metrics = {metric for *_, metric in parts}
+        return len({(task, subset) for task, subset, _ in parts}) == len(parts) > len(metrics) == 1
 
     def label(self, model: str) -> Told:
         """What ``model`` is called in the table."""
