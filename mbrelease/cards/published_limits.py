@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mbrelease.cards.limitations import Limitation
 from mbrelease.cards.published_sheet import Cell, Sheet
-from mbrelease.cards.told import joined, phrase
+from mbrelease.cards.told import listed, phrase
 
 
 def no_better_than_parents(sheet: Sheet, model: str, cells: Sequence[Cell]) -> Iterator[Limitation]:
@@ -30,7 +30,7 @@ def no_better_than_parents(sheet: Sheet, model: str, cells: Sequence[Cell]) -> I
         if pairs:
             shown = [
                 phrase(
-                    "{} of {} against {}",
+                    "{} {} against {}",
                     sheet.column_label(own.column),
                     own.figure.told,
                     other.figure.told,
@@ -41,7 +41,7 @@ def no_better_than_parents(sheet: Sheet, model: str, cells: Sequence[Cell]) -> I
                 "It is reported to be no better than {} in *{}*: {}.",
                 sheet.label(parent.variant),
                 sheet.place.at("title").tell(sheet.table.title),
-                joined(shown),
+                listed(shown),
             )
             reports = [report for own, _ in pairs for report in own.figure.reports]
             yield Limitation(sentence, tuple(dict.fromkeys(one.entry.file for one in reports)))

@@ -16,7 +16,7 @@ from mbrelease.evaluation.reported import ReportSource
 _UNTOUCHED = ":/?#@!$&*+,;=~%"
 """What may stand in an address and in a Markdown link as it is."""
 
-_DIFFERS = "What this figure should follow from gives the one in brackets"
+_DIFFERS = "Recomputed from its parts it is the figure in brackets"
 
 
 def sources(given: Iterable[tuple[ReportSource, Place]]) -> tuple[Markup, ...]:

@@ -121,11 +121,11 @@ def test_the_alt_text_is_the_finding(whole):
         "(the MLP of layer 0) to 0.75 (the attention of layer 2); cosine down to 0.9701."
     )
     assert found["evaluation"] == (
-        "This model against base: heldout-mlm loss of 3.6235 against 4.0123; "
-        "heldout-mlm accuracy of 0.360 against 0.302; "
-        "title-abstract recall@1 of 0.160 against 0.071; "
-        "title-abstract mrr of 0.250 against 0.132; section macro_f1 of 0.401 against 0.401; "
-        "section accuracy of 0.501 against 0.501."
+        "This model against base: heldout-mlm loss 3.6235 (against 4.0123); "
+        "heldout-mlm accuracy 0.360 (against 0.302); "
+        "title-abstract recall@1 0.160 (against 0.071); "
+        "title-abstract mrr 0.250 (against 0.132); section macro_f1 0.401 (against 0.401); "
+        "section accuracy 0.501 (against 0.501)."
     )
     assert found["trajectory"].startswith("Recall@1 of title-abstract on dev over training")
     assert "best:1+last" in found["front"]
@@ -174,7 +174,7 @@ def test_another_value_is_another_picture_with_another_text(whole, build):
     after = by_stem(planned(whole))
     changed = {stem for stem in before if before[stem].data_sha256 != after[stem].data_sha256}
     assert changed == {"evaluation"}
-    assert "0.160 against 0.081" in visible(after["evaluation"].alt)
+    assert "0.160 (against 0.081)" in visible(after["evaluation"].alt)
 
 
 def test_a_value_that_does_not_show_in_the_text_is_another_picture_too(whole):
@@ -224,12 +224,12 @@ def reported(project, variant):
 
 def test_reported_figures_have_bars_too(seeds):
     science = visible(reported(seeds, "modernbert-science-dapt-v2").alt)
-    assert "Recall@1 of 0.440 against 0.279" in science
-    assert "Loss of 0.985 against 1.081" in science
+    assert "Recall@1 0.440 (against 0.279)" in science
+    assert "Loss 0.985 (against 1.081)" in science
     bio = visible(reported(seeds, "modernbert-bio-base").alt)
-    assert "ChemProt of 90.1 against 89.5" in bio and bio.endswith("; and more.")
+    assert "ChemProt 90.1 (against 89.5)" in bio and bio.endswith("; and more.")
     base = visible(reported(seeds, "modernbert-base").alt)
-    assert "GLUE of 88.4, the best" in base
+    assert "GLUE 88.4, the best" in base
     assert "MLDR, in domain of 44.0 after 44.4 of GTE-en-MLM-base" in base
 
 

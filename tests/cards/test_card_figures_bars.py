@@ -101,11 +101,11 @@ def test_a_bar_says_its_model_value_and_interval_under_the_pointer():
 
 def test_the_alt_text_is_the_finding_and_follows_the_data():
     assert bars_words(OWLS).plain == (
-        "This model against owl-base: titles recall@1 of 0.440 against 0.279; "
-        "titles mrr of 0.580 against 0.412; text loss of 0.985 against 1.081."
+        "This model against owl-base: titles recall@1 0.440 (against 0.279); "
+        "titles mrr 0.580 (against 0.412); text loss 0.985 (against 1.081)."
     )
     other = bars(group("titles recall@1", [0.279, 0.441]))
-    assert "of 0.441 against 0.279" in bars_words(other).plain
+    assert "0.441 (against 0.279)" in bars_words(other).plain
     svg = draw(OWLS)
     assert svg.find(f"{SVG}desc").text == bars_words(OWLS).plain
 
@@ -116,11 +116,11 @@ def test_without_a_reference_the_best_is_named():
         reference=None,
     )  # fmt: skip
     assert bars_words(given).plain == (
-        "This model: a of 0.600, the best; b of 0.600 after 0.700 of owl-base; "
-        "c of 2.000 after 1.000 of owl-base."
+        "This model: a 0.600, the best; b 0.600, behind owl-base with 0.700; "
+        "c 2.000, behind owl-base with 1.000."
     )
     alone = bars(group("a", [0.5]), reference=None)
-    assert bars_words(alone).plain == "This model: a of 0.500."
+    assert bars_words(alone).plain == "This model: a 0.500."
 
 
 def test_of_many_models_and_metrics_the_first_are_drawn_and_the_others_counted():

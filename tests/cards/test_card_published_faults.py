@@ -113,7 +113,7 @@ def test_an_altered_record_shows_and_no_longer_adds_up(birds):
     ]
     note = visible(read(root).notes[-1])
     assert note == (
-        "‡ What this figure should follow from gives the one in brackets; rounding cannot account "
+        "‡ Recomputed from its parts it is the figure in brackets; rounding cannot account "
         "for the difference. *All*: Owl 15.5 (14.500)."
     )
 
@@ -279,7 +279,7 @@ def test_what_is_reported_to_be_no_better_than_a_parent_is_a_limitation(birds):
     owlet = [report("a", 11.0), report("b", 19.9)]
     table = read(birds(registry=family, owlet=owlet))
     [limitation] = table.limitations
-    said = "It is reported to be no better than Owlet in *Birds*: A of 11.0 against 11.0."
+    said = "It is reported to be no better than Owlet in *Birds*: A 11.0 against 11.0."
     assert visible(limitation.sentence) == said
     assert limitation.evidence == ("evidence/reported/owl/nests.json",)
     assert table.tasks == {"nests"}

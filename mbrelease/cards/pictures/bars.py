@@ -113,14 +113,14 @@ def bars_words(bars: Bars) -> Wording:
 def _group_words(bars: Bars, group: Group) -> Wording:
     own = group.texts[bars.own]
     if bars.reference is not None and group.values[bars.reference] is not None:
-        return worded("{} of {} against {}", group.label, own, group.texts[bars.reference])
+        return worded("{} {} (against {})", group.label, own, group.texts[bars.reference])
     best = _best(group)
     if bars.reference is not None or best is None:
-        return worded("{} of {}", group.label, own)
+        return worded("{} {}", group.label, own)
     if group.texts[best] == own:
-        return worded("{} of {}, the best", group.label, own)
-    ahead = (group.texts[best], bars.models[best])
-    return worded("{} of {} after {} of {}", group.label, own, *ahead)
+        return worded("{} {}, the best", group.label, own)
+    ahead = (bars.models[best], group.texts[best])
+    return worded("{} {}, behind {} with {}", group.label, own, *ahead)
 
 
 def _best(group: Group) -> int | None:
