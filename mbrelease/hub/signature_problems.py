@@ -63,7 +63,7 @@ def _untrue_here(folder: Path, files: Sequence[LocalFile]) -> Iterator[Problem]:
     """A signature in the folder that was made for other bytes."""
     place = folder / SIGNATURE
     try:
-        signed = parse_signature(read_signature(place), str(place))
+        signed = parse_signature(read_signature(place, folder), str(place))
     except UserError as error:
         yield Problem.of(error)
         return

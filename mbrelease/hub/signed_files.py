@@ -45,8 +45,8 @@ class SignedFiles:
     """Of the public key as PEM text. ``None`` where a certificate stands for a key."""
 
 
-def read_signature(path: Path) -> bytes:
-    """The bytes of a signature.
+def read_signature(path: Path, of: Path) -> bytes:
+    """The bytes of the signature ``path``, which is that of ``of``.
 
     Raises:
         UserError: there is none, or it is too large to be one.
@@ -56,8 +56,8 @@ def read_signature(path: Path) -> bytes:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise UserError(
-            f"{path.parent} is not signed: it has no {path.name}",
-            mend="ask its publisher, or sign what is yours: mbrelease push … --sign-key FILE",
+            f"{of} is not signed: there is no {path}",
+            mend="ask its publisher; what is yours is signed by mbrelease push … --sign-key FILE",
         ) from error
     except OSError as error:
         raise unreadable(path, error) from error

@@ -67,7 +67,7 @@ def sign_release(
         raise UserError(f"{folder / odd[0]} is neither a file nor a folder", mend=mend)
     place = folder / SIGNATURE
     name = folder.resolve().name
-    here = [read_signature(place)] if place.exists() else []
+    here = [read_signature(place, folder)] if place.exists() else []
     _keep_or_sign(place, name, digests, signer, [*earlier, *here], NOT_SIGNED)
     return place
 
@@ -80,7 +80,7 @@ def sign_file(path: Path, signer: Signer) -> Path:
         CheckFailed: Sigstore cannot be reached, or refuses.
     """
     place = signature_path(path)
-    here = [read_signature(place)] if place.exists() else []
+    here = [read_signature(place, path)] if place.exists() else []
     _keep_or_sign(place, path.name, {WHOLE: sha256_file(path)}, signer, here, ())
     return place
 
@@ -107,7 +107,7 @@ def verify_signature(
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder" if folder.exists() else f"{folder} is missing")
     place = folder / SIGNATURE
-    signed = authenticate(read_signature(place), verifier, str(place))
+    signed = authenticate(read_signature(place, folder), verifier, str(place))
     _require_same(folder, signed, read_digests(folder, progress))
     return signed
 
@@ -121,7 +121,7 @@ def verify_file(path: Path, verifier: Verifier) -> SignedFiles:
     """
     digest = sha256_file(path)
     place = signature_path(path)
-    signed = authenticate(read_signature(place), verifier, str(place))
+    signed = authenticate(read_signature(place, path), verifier, str(place))
     _require_same(path, signed, {WHOLE: digest})
     return signed
 
