@@ -10,7 +10,8 @@ import click
 
 from mbrelease.cli.announce import announce, plan_announcement, require_readers
 from mbrelease.cli.options import json_option, registry_option
-from mbrelease.cli.output import print_json, print_table, progress, talk
+from mbrelease.cli.output import print_json, progress
+from mbrelease.cli.push_plan import require_clean, show_plan
 from mbrelease.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     "--to", "repo_id", metavar="ORG/NAME", help="Where to.  [default: the variant's repo]"
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would be done; send nothing.")
+@click.option("--markdown", is_flag=True, help="With --plan: as Markdown, for a job's summary.")
+@click.option(
+    "--delete",
+    metavar="PATTERN",
+    multiple=True,
+    help="Take out what is only on the Hub, such as '*.bin'; may be given again.",
+)
 @click.option("--tag", help="Tag the commit, after it was read back.")
 @click.option("--pr", "create_pr", is_flag=True, help="Propose the commit as a pull request.")
 @click.option("--private", is_flag=True, help="Make a new repository private.")
@@ -45,6 +53,8 @@ def command(
     release: str | None,
     repo_id: str | None,
     plan_only: bool,
+    markdown: bool,
+    delete: tuple[str, ...],
     tag: str | None,
     create_pr: bool,
     private: bool,
@@ -67,6 +77,8 @@ def command(
             raise click.UsageError("--status takes the repository; leave PATH out")
         _status(status_of, registry_path, as_json)
         return
+    if markdown and (as_json or not plan_only):
+        raise click.UsageError("--markdown is a form of --plan, and not of --json")
     if not release:  # an empty text, such as an unset variable's, would be the current folder
         raise click.UsageError("say what to push: a folder or a variant")
     source = _find(release, repo_id, registry_path)
@@ -76,16 +88,25 @@ def command(
 
     from mbrelease.hub.client import connect
     from mbrelease.hub.plan import make_plan
+    from mbrelease.hub.plan_markdown import plan_markdown
 
     api = connect()
     plan = make_plan(
-        source.folder, source.repo_id, tag=tag, create_pr=create_pr, private=private, api=api
+        source.folder,
+        source.repo_id,
+        tag=tag,
+        create_pr=create_pr,
+        private=private,
+        delete=delete,
+        api=api,
     )
-    if not as_json:
-        _show_plan(plan)
+    if markdown:
+        click.echo(plan_markdown(plan), nl=False)
+    elif not as_json:
+        show_plan(plan)
     elif plan.problems:
         print_json({"plan": plan.as_json(), "receipt": None})
-    plan.require_clean()
+    require_clean(plan)
     # Before the push, so that what stands in the way of the announcement stops both.
     planned = plan_announcement(api, old_repo, source.repo_id, quiet=as_json)
     if not plan_only:
@@ -152,28 +173,6 @@ def _check_decision(path: Path, folder: Path, name: str) -> None:
             f"{folder} holds other weights than {path.name} chose ({decision.chosen or 'none'})",
             mend=f"mbrelease release {name}",
         )
-
-
-def _show_plan(plan: Plan) -> None:
-    """The plan as a table on stdout; what stands in the way follows as an error."""
-    sizes = {file.path: file.size_bytes for file in plan.files}
-    rows = [("add", path, _size(sizes[path])) for path in plan.added]
-    rows += [("change", path, _size(sizes[path])) for path in plan.changed]
-    rows += [("keep", path, "") for path in plan.remote_only]
-    base = f"on {plan.head[:12]}" if plan.head else "a new repository"
-    if plan.user is None:
-        base = "not looked at"
-    form = "pull request" if plan.create_pr else f"'{plan.revision}'"
-    talk(f"{plan.folder} → {plan.url}, {form}, {base}")
-    if rows:
-        print_table(["what", "file", ">size"], rows)
-    talk(
-        f"{len(plan.added)} to add, {len(plan.changed)} to change, {len(plan.unchanged)} "
-        f"unchanged, {len(plan.remote_only)} only there (kept); {_size(plan.bytes_to_send)} to send"
-        + (f"; tag {plan.tag}" if plan.tag else "")
-    )
-    for note in plan.notes:
-        talk(f"note: {note}")
 
 
 def _publish(
@@ -249,11 +248,3 @@ def _receipts(registry_path: Path | None) -> Path:
         if registry_path is not None:
             raise
         return Path("receipts")
-
-
-def _size(size_bytes: int) -> str:
-    """Bytes as people say them, in powers of ten."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.1f} {unit}"
-    return f"{size_bytes} B"

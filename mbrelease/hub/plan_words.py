@@ -1,0 +1,85 @@
+"""The parts of a plan in words, for the terminal and for Markdown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mbrelease.hub.card_changes import CardChanges, RegionChange
+from mbrelease.hub.plan import Plan
+
+LONGEST_VALUE = 60
+_TAGS_SHOWN = 3
+
+
+def size_words(size_bytes: int) -> str:
+    """Bytes as people say them, in powers of ten."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes} B"
+
+
+def place_words(plan: Plan) -> str:
+    """Where the plan leads: ``branch 'main', on 1f3b0c0a6ad1``."""
+    form = "a pull request" if plan.create_pr else f"branch '{plan.revision}'"
+    return f"{form}, {_base(plan)}"
+
+
+def _base(plan: Plan) -> str:
+    if plan.head is not None:
+        return f"on {plan.head[:12]}"
+    if plan.repo_exists:
+        return "which is empty"
+    return "not looked at" if plan.user is None or plan.problems else "of a new repository"
+
+
+def count_words(plan: Plan) -> str:
+    """What the plan would do, in one sentence."""
+    parts = [
+        f"{len(plan.added)} to add",
+        f"{len(plan.changed)} to change",
+        *([f"{len(plan.deleted)} to delete"] if plan.deleted else []),
+        f"{len(plan.unchanged)} unchanged",
+        f"{len(plan.remote_only)} only there (kept)",
+    ]
+    tag = f"; tag {plan.tag}" if plan.tag else ""
+    return f"{', '.join(parts)}; {size_words(plan.bytes_to_send)} to send{tag}"
+
+
+def tag_words(plan: Plan) -> str | None:
+    """The tags that are there, those of the commit to build on first; ``None`` without one."""
+    if not plan.tags:
+        return None
+    here = [name for name, commit in plan.tags.items() if commit == plan.head]
+    names = [f"{name} (this commit)" for name in here]
+    names += [name for name in sorted(plan.tags, reverse=True) if name not in here]
+    more = f" and {len(names) - _TAGS_SHOWN} more" if len(names) > _TAGS_SHOWN else ""
+    return ", ".join(names[:_TAGS_SHOWN]) + more
+
+
+def value_words(value: Any) -> str:
+    """A value of the metadata on one line, cut where it is long."""
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+        text = ", ".join(value)
+    else:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def region_words(card: CardChanges) -> str | None:
+    """The generated regions that change, with their lines; ``None`` where none does."""
+    if not card.regions:
+        return None
+    return ", ".join(_region(region) for region in card.regions)
+
+
+def _region(region: RegionChange) -> str:
+    if not region.removed_lines:
+        return f"{region.name} +{region.added_lines}"
+    if not region.added_lines:
+        return f"{region.name} −{region.removed_lines}"
+    return f"{region.name} +{region.added_lines} −{region.removed_lines}"
