@@ -23,8 +23,9 @@ from mbrelease.hub.plan_problems import (
 from mbrelease.hub.problems import Check, Problem, refusal
 from mbrelease.hub.remote import GIT_ATTRIBUTES, Remote, is_same, read_remote
 from mbrelease.hub.remote_card import read_remote_card
-from mbrelease.hub.rights import read_rights
+from mbrelease.hub.rights import Rights, anyone, read_rights
 from mbrelease.hub.signature_problems import signature_problems, without_signature
+from mbrelease.hub.signed_files import SIGNATURE
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -40,6 +41,8 @@ class Plan:
     revision: str
     create_pr: bool
     private: bool
+    sign: bool
+    """``model.sig`` is made before anything is sent; until then it is in none of the lists."""
     tag: str | None
     user: str | None
     """The account behind the token."""
@@ -116,6 +119,7 @@ def make_plan(
     revision: str = "main",
     create_pr: bool = False,
     private: bool = False,
+    anonymous: bool = False,
     sign: bool = False,
     delete: Sequence[str] = (),
     checks: Sequence[Check] = (),
@@ -128,6 +132,7 @@ def make_plan(
         repo_id: ``org/name``; made by ``publish`` where it does not exist.
         tag, revision, create_pr: a tag for the commit, its branch, or a pull request instead.
         private: make a new repository private; one that is public already is a problem.
+        anonymous: a plan to look at, as anyone can: no right to write is asked for.
         sign: ``sign_plan`` of ``mbrelease.hub.signed_plan`` follows, so ``model.sig`` is left out.
         delete: patterns of files to take out that are only on the Hub; ``*`` stands for all.
         checks: what else was asked about the release; their problems are the plan's.
@@ -151,11 +156,12 @@ def make_plan(
         # A card with a credential in it is sent nowhere.
         faulty = any(README in problem.message for problem in contents.problems)
         readme = None if faulty else _text(folder / README)
-        state = _ask(api, repo_id, revision, create_pr, readme)
+        rights = anyone(repo_id) if anonymous else read_rights(api, repo_id, create_pr=create_pr)
+        state = _ask(api, repo_id, revision, create_pr, readme, rights)
         problems += state.problems
     remote = state.remote
     files = without_signature(contents.files) if sign else contents.files
-    compared = _compare(folder, files, remote, delete)
+    compared = _compare(folder, files, remote, delete, sign=sign)
     problems += taken_tag(remote, tag, has_changes=compared.has_changes)
     problems += shadows([file.path for file in files], compared.kept)
     problems += signature_problems(
@@ -171,6 +177,7 @@ def make_plan(
         revision=revision,
         create_pr=create_pr,
         private=private,
+        sign=sign,
         tag=tag,
         user=state.user,
         repo_exists=remote is not None,
@@ -211,9 +218,10 @@ class _State:
     notes: tuple[str, ...] = ()
 
 
-def _ask(api: HfApi, repo_id: str, revision: str, create_pr: bool, readme: str | None) -> _State:
-    """Ask the Hub about the account, the repository and the metadata."""
-    rights = read_rights(api, repo_id, create_pr=create_pr)
+def _ask(
+    api: HfApi, repo_id: str, revision: str, create_pr: bool, readme: str | None, rights: Rights
+) -> _State:
+    """Ask the Hub about the repository and the metadata."""
     if rights.user is None:
         # Without an account every further question would get the same answer.
         return _State(problems=rights.problems)
@@ -254,12 +262,18 @@ class _Compared:
 
 
 def _compare(
-    folder: Path, files: Iterable[LocalFile], remote: Remote | None, delete: Collection[str]
+    folder: Path,
+    files: Iterable[LocalFile],
+    remote: Remote | None,
+    delete: Collection[str],
+    *,
+    sign: bool,
 ) -> _Compared:
     there = remote.files if remote else {}
     here = {file.path: file for file in files}
     same = {path for path, file in here.items() if is_same(folder, file, there.get(path))}
-    others = sorted(there.keys() - here.keys() - {GIT_ATTRIBUTES})
+    not_ours = {GIT_ATTRIBUTES, SIGNATURE} if sign else {GIT_ATTRIBUTES}
+    others = sorted(there.keys() - here.keys() - not_ours)
     deleted = matching(others, delete)
     kept = tuple(path for path in others if path not in deleted)
     return _Compared(

@@ -44,16 +44,15 @@ def signature_problems(
         if has_changes and SIGNATURE in remote_only:
             yield Problem(
                 f"the {SIGNATURE} on the Hub would not hold for what is sent",
-                "sign it too: mbrelease push … --sign-key FILE; or delete it on the Hub",
+                f"sign it too: mbrelease push … --sign-key FILE; or --delete {SIGNATURE}",
             )
         return
-    kept = [path for path in remote_only if path != SIGNATURE]
-    if kept:
-        more = f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else ""
+    if remote_only:
+        more = f" and {len(remote_only) - SHOWN} more" if len(remote_only) > SHOWN else ""
         yield Problem(
-            f"{', '.join(kept[:SHOWN])}{more} would lie beside signed files unsigned, and no "
-            "download would verify",
-            "delete what is on the Hub alone, or put it into the folder",
+            f"{', '.join(remote_only[:SHOWN])}{more} would stay on the Hub beside signed files, "
+            "and no download would verify",
+            "--delete them, or put them into the folder",
         )
     if not will_be_signed:
         yield from _untrue_here(folder, files)

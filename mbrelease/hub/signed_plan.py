@@ -1,0 +1,73 @@
+"""Sign what a clean plan is about to publish, so that the signature is part of the commit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mbrelease.errors import CheckFailed
+from mbrelease.files import sha256_bytes
+from mbrelease.hub.client import headers_of, raise_for_status, sentences
+from mbrelease.hub.contents import LocalFile
+from mbrelease.hub.plan import Plan
+from mbrelease.hub.signed_files import SIGNATURE
+from mbrelease.hub.signing import sign_release
+from mbrelease.hub.signing_keys import Signer
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+def sign_plan(plan: Plan, signer: Signer, *, api: HfApi) -> Plan:
+    """Write ``model.sig`` into the folder of a plan that was made with ``sign=True``.
+
+    The hashes are those of the plan, so nothing is read again. A signature on the Hub that holds
+    for the same bytes and the same signer is kept, so that a release published so is unchanged.
+
+    Raises:
+        CheckFailed: the plan has problems, the tag names a commit without this signature, or
+            Sigstore cannot be reached.
+        UserError: the folder cannot be written, or holds the key.
+    """
+    plan.require_clean()
+    there = _published(plan, api)
+    digests = {file.path: file.sha256 for file in plan.files}
+    place = sign_release(
+        plan.folder, signer, digests=digests, earlier=[] if there is None else [there]
+    )
+    data = place.read_bytes()
+    file = LocalFile(SIGNATURE, len(data), sha256_bytes(data))
+    files = tuple(sorted((*plan.files, file), key=lambda each: each.path))
+    signed = replace(plan, files=files, sign=False)
+    if data == there:
+        return replace(signed, unchanged=_with(plan.unchanged))
+    if plan.tag_commit is not None:
+        raise CheckFailed(
+            f"tag '{plan.tag}' of {plan.repo_id} names {plan.tag_commit[:12]}, which lacks this "
+            "signature, and a tag is not moved",
+            mend="choose another tag",
+        )
+    if there is None:
+        return replace(signed, added=_with(plan.added))
+    return replace(signed, changed=_with(plan.changed))
+
+
+def _with(paths: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted((*paths, SIGNATURE)))
+
+
+def _published(plan: Plan, api: HfApi) -> bytes | None:
+    """The signature at the commit that the plan stands on, if it has one."""
+    from huggingface_hub import get_session
+
+    if plan.head is None:
+        return None
+    with sentences(api, plan.repo_id):
+        answer = get_session().get(
+            f"{api.endpoint}/{plan.repo_id}/resolve/{plan.head}/{SIGNATURE}",
+            headers=headers_of(api),
+        )
+        if answer.status_code == 404:
+            return None
+        raise_for_status(answer)
+    return bytes(answer.content)
