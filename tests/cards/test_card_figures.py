@@ -230,7 +230,7 @@ def test_reported_figures_have_bars_too(seeds):
     assert "ChemProt 90.1 (against 89.5)" in bio and bio.endswith("; and more.")
     base = visible(reported(seeds, "modernbert-base").alt)
     assert "GLUE 88.4, the best" in base
-    assert "MLDR, in domain of 44.0 after 44.4 of GTE-en-MLM-base" in base
+    assert "MLDR, in domain 44.0, behind GTE-en-MLM-base with 44.4" in base
 
 
 def few(built):
