@@ -61,7 +61,8 @@ def metrics_left(sheet: Sheet, models: Sequence[str]) -> Grid:
         ]
         for column, row in zip(columns, cells, strict=True)
     ]
-    header = ["Metric", *(_right(sheet.label(model)) for model in models)]
+    first = "Data set" if sheet.compares_data else "Metric"
+    header = [first, *(_right(sheet.label(model)) for model in models)]
     if change is not None:
         header.append(_right(phrase("Change to {}", sheet.label(change.against))))
     return Grid(table(header, rows), _filled(cells))

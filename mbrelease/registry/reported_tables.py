@@ -168,9 +168,8 @@ class ReportedTable(Entry):
         if bool(self.document_sets) == bool(self.columns):
             message = "has 'columns' with its models, and none with 'document_sets'"
             raise PydanticCustomError("table_columns", message)
-        if self.layout == "metrics" and (self.bands or self.facts):
-            message = "has neither 'bands' nor 'facts' with the layout 'metrics'"
-            raise PydanticCustomError("table_layout", message)
+        if self.layout == "metrics" and self.facts:
+            raise PydanticCustomError("table_layout", "has no 'facts' with the layout 'metrics'")
         if self.layout == "models" and self.change is not None:
             raise PydanticCustomError("table_change", "has 'change' only with 'layout: metrics'")
         return self

@@ -36,6 +36,7 @@ tables:
     change: {of: owl, against: jay}
   bands:
     title: Bands
+    layout: metrics
     bands: [{title: Small, models: [owlet]}, {title: Large, models: [owl]}]
     columns: [{label: Mean, mean: ["nests[*]/ndcg@10"]}]
   sets: {title: Sets, document_sets: [short]}
@@ -73,7 +74,7 @@ REPLACED = {
     "a model twice": ("models: [jay, owl]", "models: [jay, owl, jay]",
         "18:24: model 'jay' is given twice"),
     "a model of a band": ("models: [owlet]}", "models: [owlat]}",
-        "28:37: model 'owlat' is not in the registry, did you mean 'owlet'?"),
+        "29:37: model 'owlat' is not in the registry, did you mean 'owlet'?"),
     "a label of no model": ("labels: {owl:", "labels: {owlet:",
         "19:14: model 'owlet' is not in this table, did you mean 'owl'?"),
     "a fact of no model": ("stated: {jay:", "stated: {owlet:",
@@ -83,7 +84,7 @@ REPLACED = {
     "a document set": ("thousand_tokens: short", "thousand_tokens: shirt",
         "24:69: document set 'shirt' is not in the registry, did you mean 'short'?"),
     "a document set of a table": ("document_sets: [short]", "document_sets: [shirt]",
-        "30:39: document set 'shirt' is not in the registry, did you mean 'short'?"),
+        "31:39: document set 'shirt' is not in the registry, did you mean 'short'?"),
     "a table of a card": ("tables: [birds,", "tables: [bird,",
         "11:16: table 'bird' is not in the registry, did you mean 'birds'?"),
     "a variant beside it": ("design_beside: [owlet]", "design_beside: [jay]",
@@ -107,13 +108,15 @@ REPLACED = {
     "a check without seconds": (", seconds: speed/seconds}", "}",
         "24:51: check: says either 'mean', or 'thousand_tokens' and 'seconds'"),
     "a check of a mean": ('mean: ["nests[*]/ndcg@10"]}', "mean: [a/b], check: {mean: [a/b]}}",
-        "29:15: columns[0]: 'sd' and 'check' are of a 'metric', and there is none"),
+        "30:15: columns[0]: 'sd' and 'check' are of a 'metric', and there is none"),
     "models and bands": ("    bands: [", "    models: [owl]\n    bands: [",
         "27:5: bands: says one of 'models', 'bands' and 'document_sets'"),
     "sets with columns": ("[short]}", "[short], columns: [{label: A, metric: a/b}]}",
-        "30:9: sets: has 'columns' with its models, and none with 'document_sets'"),
+        "31:9: sets: has 'columns' with its models, and none with 'document_sets'"),
     "a change without the layout": ("    layout: metrics\n", "",
         "17:5: birds: has 'change' only with 'layout: metrics'"),
+    "facts with metrics on the left": ("    labels: {owl: Owl}", "    facts: [context]",
+        "17:5: birds: has no 'facts' with the layout 'metrics'"),
     "an unknown key": ("of: owl, against", "from: owl, against",
         "25:14: unknown key 'from' in tables.birds.change; known are of, against, unit"),
 }  # fmt: skip
