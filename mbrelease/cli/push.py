@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would be done; send nothing.")
 @click.option("--markdown", is_flag=True, help="With --plan: as Markdown, for a job's summary.")
 @click.option(
+    "--anonymous", is_flag=True, help="With --plan: as anyone, with no token and no rights."
+)
+@click.option(
     "--delete",
     metavar="PATTERN",
     multiple=True,
@@ -54,6 +57,7 @@ def command(
     repo_id: str | None,
     plan_only: bool,
     markdown: bool,
+    anonymous: bool,
     delete: tuple[str, ...],
     tag: str | None,
     create_pr: bool,
@@ -79,6 +83,8 @@ def command(
         return
     if markdown and (as_json or not plan_only):
         raise click.UsageError("--markdown is a form of --plan, and not of --json")
+    if anonymous and not plan_only:
+        raise click.UsageError("--anonymous looks; it is for --plan alone")
     if not release:  # an empty text, such as an unset variable's, would be the current folder
         raise click.UsageError("say what to push: a folder or a variant")
     source = _find(release, repo_id, registry_path)
@@ -90,7 +96,7 @@ def command(
     from mbrelease.hub.plan import make_plan
     from mbrelease.hub.plan_markdown import plan_markdown
 
-    api = connect()
+    api = connect(token=False if anonymous else None)
     plan = make_plan(
         source.folder,
         source.repo_id,
@@ -98,6 +104,7 @@ def command(
         create_pr=create_pr,
         private=private,
         delete=delete,
+        anonymous=anonymous,
         api=api,
     )
     if markdown:

@@ -60,6 +60,11 @@ class Rights:
         return f"{self.user} is not a member of '{self.repo_id.partition('/')[0]}'"
 
 
+def anyone(repo_id: str) -> Rights:
+    """Of whoever looks at ``repo_id`` without a token: nothing is asked of them."""
+    return Rights(repo_id, "anyone")
+
+
 def read_rights(api: HfApi, repo_id: str, *, create_pr: bool) -> Rights:
     """Ask the Hub who the token belongs to, and whether it may write to ``repo_id``.
 
