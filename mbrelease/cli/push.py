@@ -12,6 +12,7 @@ from mbrelease.cli.announce import announce, plan_announcement, require_readers
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, progress
 from mbrelease.cli.push_plan import require_clean, show_plan
+from mbrelease.cli.sign_options import SignRequest, sign_options
 from mbrelease.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from mbrelease.hub.plan import Plan
     from mbrelease.hub.receipt import Receipt
+    from mbrelease.hub.signing_keys import Signer
 
 
 @click.command()
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 @click.option(
     "--status", "status_of", metavar="ORG/NAME", help="Compare the newest receipt with the Hub."
 )
+@sign_options
 @registry_option
 @json_option
 def command(
@@ -65,6 +68,7 @@ def command(
     announced: bool,
     message: str | None,
     status_of: str | None,
+    sign: SignRequest,
     registry_path: Path | None,
     as_json: bool,
 ) -> None:
@@ -96,6 +100,7 @@ def command(
     from mbrelease.hub.plan import make_plan
     from mbrelease.hub.plan_markdown import plan_markdown
 
+    signer = sign.signer(plan_only=plan_only)
     api = connect(token=False if anonymous else None)
     plan = make_plan(
         source.folder,
@@ -103,6 +108,7 @@ def command(
         tag=tag,
         create_pr=create_pr,
         private=private,
+        sign=bool(sign),
         delete=delete,
         anonymous=anonymous,
         api=api,
@@ -117,7 +123,7 @@ def command(
     # Before the push, so that what stands in the way of the announcement stops both.
     planned = plan_announcement(api, old_repo, source.repo_id, quiet=as_json)
     if not plan_only:
-        _publish(plan, api, source, message, old_repo, as_json)
+        _publish(plan, api, source, message, old_repo, signer, as_json)
     elif as_json:
         print_json({"plan": plan.as_json(), "receipt": None, **planned})
 
@@ -188,11 +194,16 @@ def _publish(
     source: _Source,
     message: str | None,
     old_repo: str | None,
+    signer: Signer | None,
     as_json: bool,
 ) -> None:
     from mbrelease.hub.publish import publish
     from mbrelease.hub.receipt import receipt_path
+    from mbrelease.hub.signed_plan import sign_plan
+    from mbrelease.hub.signing import sign_file
 
+    if signer is not None:
+        plan = sign_plan(plan, signer, api=api)
     with progress(quiet=as_json) as bar:
         receipt = publish(
             plan,
@@ -203,6 +214,8 @@ def _publish(
             decision_sha256=source.decision_sha256,
         )
     path = receipt_path(source.receipts, receipt.repo_id, receipt.commit)
+    if signer is not None:
+        sign_file(path, signer)
     if not as_json:
         _show_receipt(receipt, path)
     announced = announce(api, old_repo, plan.repo_id, quiet=as_json)

@@ -41,8 +41,10 @@ class SignRequest:
         if self.password_env is not None and self.key is None:
             raise UserError("--sign-password-env goes with --sign-key", mend="leave it out")
 
-    def signer(self) -> Signer:
-        """The key, or the identity of this job.
+    def signer(self, *, plan_only: bool = False) -> Signer | None:
+        """The key, or the identity of this job; ``None`` where no signature was asked for.
+
+        With ``plan_only`` nothing is signed: the key must be good, and no identity is asked for.
 
         Raises:
             UserError: there is none, or it cannot be opened.
@@ -52,7 +54,7 @@ class SignRequest:
 
         if self.key is not None:
             return read_private_key(self.key, self.password_env)
-        return read_keyless()
+        return read_keyless() if self.keyless and not plan_only else None
 
 
 def sign_options(command: Callable[..., None]) -> Callable[..., None]:
