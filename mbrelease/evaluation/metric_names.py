@@ -6,11 +6,29 @@ LOWER_IS_BETTER = frozenset({"loss", "perplexity", "bits_per_byte"})
 _DECIMALS = {"loss": 4, "bits_per_byte": 4, "perplexity": 2}
 _DECIMALS_OF_RATES = 3
 _DECIMALS_OF_SPEEDS = 0
+_NAMES = {
+    "bits_per_byte": "bits per byte",
+    "f1": "F1",
+    "macro_f1": "macro-F1",
+    "matthews": "Matthews correlation",
+    "mrr": "mean reciprocal rank",
+    "pearson": "Pearson correlation",
+    "span_f1": "span F1",
+    "spearman": "Spearman correlation",
+}
 
 
 def metric_key(name: str) -> str:
     """The key of a metric in an evidence file: ``recall@1`` → ``recall_at_1`` (mteb's spelling)."""
     return name.replace("@", "_at_")
+
+
+def metric_name(metric: str) -> str:
+    """A metric (label or key) as a text calls it: ``macro-F1``, ``nDCG@10``, ``recall@1``."""
+    label = metric.replace("_at_", "@")
+    if label.startswith("ndcg@"):
+        return label.replace("ndcg", "nDCG")
+    return _NAMES.get(label, label.replace("_", " "))
 
 
 def lower_is_better(name: str) -> bool:

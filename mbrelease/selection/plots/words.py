@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mbrelease.evaluation.metric_names import lower_is_better, shown
+from mbrelease.evaluation.metric_names import lower_is_better, metric_name, shown
 from mbrelease.registry.schema import Guardrail
 from mbrelease.selection.decision import Candidate, Decision, Measurement
 
-_WORDS = {
-    "bits_per_byte": "bits per byte",
-    "f1": "F1",
-    "macro_f1": "macro-F1",
-    "matthews": "Matthews correlation",
-    "mrr": "mean reciprocal rank",
-    "pearson": "Pearson correlation",
-    "span_f1": "span F1",
-    "spearman": "Spearman correlation",
-}
 _STATES = {
     "passes": "passes every guardrail",
     "stopped": "stopped by a guardrail",
@@ -34,11 +24,7 @@ _TAKES = {
 def metric_words(metric: str) -> str:
     """``title-abstract/recall@1`` → ``recall@1 of title-abstract``."""
     task, _, name = metric.rpartition("/")
-    if name.startswith("ndcg@"):
-        words = name.replace("ndcg", "nDCG")
-    else:
-        words = _WORDS.get(name, name.replace("_", " "))
-    return f"{words} of {task}" if task else words
+    return f"{metric_name(name)} of {task}" if task else metric_name(name)
 
 
 def better_words(metric: str) -> str:
