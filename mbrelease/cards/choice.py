@@ -170,18 +170,27 @@ def _coarse(decision: Decision) -> tuple[str, ...]:
 
 def _candidates_table(decision: Decision, place: Place) -> Table:
     metrics = decision.metrics
-    header = ["Candidate", *(f">{metric_heading(metric)}" for metric in metrics), "Standing", ">P"]
+    header = ["Candidate", *map(_heading, metrics), ">P", "Standing"]
     reference = f"{decision.policy.reference} (reference)"
     kept = _frequency(decision.p_keep_reference, place.at("p_keep_reference"))
     first = _values(decision.reference, metrics, place.at("reference"))
-    rows: list[list[str | None]] = [[reference, *first, None, kept]]
+    rows: list[list[str | None]] = [[reference, *first, kept, None]]
     for i, candidate in enumerate(decision.candidates):
         at = place.at("candidates", i)
         name = bold(candidate.name) if candidate.name == decision.chosen else candidate.name
         standing = _standing(decision, candidate, place)
         share = _frequency(candidate.p_selected, at.at("p_selected"))
-        rows.append([name, *_values(candidate, metrics, at), standing, share])
+        rows.append([name, *_values(candidate, metrics, at), share, standing])
     return table(header, rows)
+
+
+def _heading(metric: str) -> Markup:
+    """Task and metric on a line each, for the table has as many columns as the policy has metrics.
+
+    Pages part no heading of a table by themselves.
+    """
+    task, _, name = metric.rpartition("/")
+    return phrase(">{}<br>{}", task, metric_heading(name))
 
 
 def _values(candidate: Candidate, metrics: Sequence[str], at: Place) -> list[Told]:
@@ -198,14 +207,12 @@ def _standing(decision: Decision, candidate: Candidate, place: Place) -> str:
     """How far it came under the rule: the first thing that stopped it."""
     if not candidate.eligible:
         return _obstacle(decision, candidate, place)
-    passes = "passes, " if candidate.guardrails else ""
     if not candidate.superior:
-        shown = "" if decision.basis == "points" else "shown to be "
-        return f"{passes}not {shown}better"
+        return "not better" if decision.basis == "points" else "not shown to be better"
     if not candidate.tied:
-        return f"{passes}behind the best"
+        return "behind the best"
     alone = sum(one.tied for one in decision.candidates) == 1
-    return f"{passes}the best" if alone else f"{passes}among the best"
+    return "best" if alone else "among the best"
 
 
 def _obstacle(decision: Decision, candidate: Candidate, place: Place) -> str:

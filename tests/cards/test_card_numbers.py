@@ -35,6 +35,7 @@ from mbrelease.cards.numbers import (
 )
 from mbrelease.errors import UserError
 from mbrelease.evaluation.evidence import read_records
+from mbrelease.evaluation.metric_names import metric_name
 from mbrelease.selection.decision import write_decision
 
 
@@ -123,12 +124,12 @@ def test_candidates_table_equals_the_decision(built: Built) -> None:
     assert [row["Candidate"] for row in rows] == names
     for row, weights in zip(rows, (BASE, FIRST, SECOND, AVERAGE), strict=True):
         values = VALUES[weights]
-        assert row["title-abstract/recall@1 ↑"] == (
+        assert row["title-abstract<br>recall@1 ↑"] == (
             f"{values['title-abstract']['recall_at_1'][0]:.3f}"
         )
-        assert row["heldout-mlm/loss ↓"] == f"{values['heldout-mlm']['loss'][0]:.4f}"
-        assert row["section/macro_f1 ↑"] == f"{values['section']['macro_f1'][0]:.3f}"
-    among = "passes, among the best"
+        assert row["heldout-mlm<br>loss ↓"] == f"{values['heldout-mlm']['loss'][0]:.4f}"
+        assert row["section<br>macro_f1 ↑"] == f"{values['section']['macro_f1'][0]:.3f}"
+    among = "among the best"
     assert [row["Standing"] for row in rows] == ["", "fails section/macro_f1", among, among]
     given = decision(built)
     shares = [given.p_keep_reference, *(one.p_selected for one in given.candidates)]
@@ -164,8 +165,8 @@ def test_the_chosen_weights_show_the_change_of_the_number_itself(built: Built) -
     ("changes", "standing"),
     [
         ({"eligible": False}, "passes alone, not as one of 3"),
-        ({"superior": False, "tied": False}, "passes, not shown to be better"),
-        ({"tied": False}, "passes, behind the best"),
+        ({"superior": False, "tied": False}, "not shown to be better"),
+        ({"tied": False}, "behind the best"),
         ({"guardrails": []}, "among the best"),
     ],
 )
@@ -179,6 +180,28 @@ def test_standing_is_what_stopped_a_candidate_first(
     write_decision(built.project.decision("science"), given)
     rows = table_with(body(render_card(built.project, "science")), "Candidate")
     assert rows[2]["Standing"] == standing
+
+
+def test_the_only_one_left_is_the_best(built: Built) -> None:
+    given = decision(built)
+    *others, last = given.candidates
+    behind = [one.model_copy(update={"tied": False}) for one in others]
+    given = given.model_copy(update={"candidates": [*behind, last]})
+    write_decision(built.project.decision("science"), given)
+    *_, second, chosen = table_with(body(render_card(built.project, "science")), "Candidate")
+    assert [*chosen][-2:] == ["P", "Standing"]
+    assert (second["Standing"], chosen["Standing"]) == ("behind the best", "best")
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        ("macro_f1", "macro-F1"), ("ndcg@10", "nDCG@10"), ("ndcg_at_10", "nDCG@10"),
+        ("recall_at_1", "recall@1"), ("tokens_per_second", "tokens per second"), ("loss", "loss"),
+    ],
+)  # fmt: skip
+def test_metrics_in_texts_have_the_names_that_people_use(metric: str, name: str) -> None:
+    assert metric_name(metric) == name
 
 
 def test_an_unsettled_candidate_names_its_guardrail(build: Build) -> None:
