@@ -102,7 +102,8 @@ def _account(api: HfApi, token: str, repo_id: str) -> dict[str, Any]:
     except UserError as error:
         cause = error.__cause__
         code = status_code(cause) if isinstance(cause, Exception) else None
-        has_expired = "expired" in _answer(cause) or (_end_of(token) or _now()) < _now()
+        end = _end_of(token)
+        has_expired = "expired" in _answer(cause) or (end is not None and end < _now())
         if token.startswith(JOB_TOKEN) and code in {401, 403} and not has_expired:
             # No account stands behind it. It is good for its repository all the same.
             return {"name": trusted_publisher.publisher_name()}
