@@ -13,8 +13,10 @@ from pathlib import Path
 from mbrelease.checkpoints.checkpoint import combined_sha256
 from mbrelease.checkpoints.safetensors_header import read_header
 from mbrelease.errors import UserError
-from mbrelease.files import canonical_json, sha256_file, unreadable
+from mbrelease.file_hashes import file_sha256
+from mbrelease.files import canonical_json, unreadable
 from mbrelease.hub.front_matter import readme_problems
+from mbrelease.hub.png_texts import compressed_texts
 from mbrelease.hub.problems import Problem
 from mbrelease.hub.secrets import find_secrets
 
@@ -95,8 +97,13 @@ def read_contents(folder: Path, token: str | None = None) -> Contents:
             problems.append(Problem(f"{_printable(relative)} {fault}", "take it out of the folder"))
             continue
         try:
-            files.append(LocalFile(relative, path.stat().st_size, sha256_file(path)))
-            problems.extend(_faults_of_bytes(path, relative, token))
+            size = path.stat().st_size
+            if size > MAX_FILE_BYTES:
+                # Not hashed: that would take minutes, to no end.
+                problems.append(_too_large(relative))
+                continue
+            files.append(LocalFile(relative, size, file_sha256(path)))
+            problems.extend(_secrets(path, relative, token))
         except UserError as error:
             problems.append(Problem.of(error))
     files.sort(key=lambda file: file.path)
@@ -150,20 +157,39 @@ def _fault_of_name(relative: str) -> str | None:
     return "is not a file that a release holds"
 
 
-def _faults_of_bytes(path: Path, relative: str, token: str | None) -> Iterator[Problem]:
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        yield Problem(
-            f"{relative} is larger than the {MAX_FILE_BYTES // 10**9} GB the Hub takes",
-            "save the weights in shards (max_shard_size)",
-        )
+def _too_large(relative: str) -> Problem:
+    mend = "save the weights in shards (max_shard_size)"
+    if not relative.endswith(".safetensors"):
+        mend = "take it out of the folder"
+    return Problem(
+        f"{relative} is larger than the {MAX_FILE_BYTES // 10**9} GB the Hub takes", mend
+    )
+
+
+def _secrets(path: Path, relative: str, token: str | None) -> Iterator[Problem]:
+    for place, data in _texts(path, relative):
+        for line, kind in find_secrets(data, token):
+            where = f"{place}:{line}" if place == relative else place
+            yield Problem(f"{where} holds {kind}", "remove it, and revoke it where it was issued")
+
+
+def _texts(path: Path, relative: str) -> Iterator[tuple[str, bytes]]:
+    """What of a file can hold text, with its place: all, but of weights only what describes them.
+
+    Raises:
+        UserError: it cannot be read, or is no whole safetensors file.
+    """
     if path.suffix == ".safetensors":
-        data = canonical_json(read_header(path).metadata).encode()
-    else:
+        yield f"{relative} (metadata)", canonical_json(read_header(path).metadata).encode()
+        return
+    try:
         data = path.read_bytes()
-    for line, kind in find_secrets(data, token):
-        where = f"{relative}:{line}" if path.suffix != ".safetensors" else f"{relative} (metadata)"
-        yield Problem(f"{where} holds {kind}", "remove it, and revoke it where it was issued")
+    except OSError as error:
+        raise unreadable(path, error) from error
+    yield relative, data
+    if path.suffix == ".png":
+        for keyword, text in compressed_texts(data):
+            yield f"{relative} (text '{_printable(keyword)}')", text
 
 
 def _faults_of_whole(folder: Path, paths: set[str]) -> Iterator[Problem]:

@@ -7,19 +7,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-# Each is anchored by a prefix that its issuer gives away, so that hashes are not taken for keys.
-PATTERNS = {
-    "a Hugging Face token": rb"\b(?:hf|api_org)_[A-Za-z0-9]{30,}",
-    "an AWS access key": rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-    "a private key": rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----",
-    "a GitHub token": rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{50,})",
-    "a GitLab token": rb"\bglpat-[A-Za-z0-9_-]{20,}",
-    "a Google API key": rb"\bAIza[0-9A-Za-z_-]{35}",
-    "a Slack token": rb"\bxox[abeprs]-[A-Za-z0-9-]{10,}",
-    "an OpenAI or Anthropic key": rb"\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{32,}",
-}
-_COMPILED = {kind: re.compile(pattern) for kind, pattern in PATTERNS.items()}
+
+@dataclass(frozen=True)
+class Pattern:
+    """How a credential looks; each begins with what its issuer gives away.
+
+    So hashes are not taken for keys, and a large file is searched in one quick pass.
+    """
+
+    kind: str
+    begins: tuple[bytes, ...]
+    goes_on: re.Pattern[bytes]
+    """What must follow."""
+
+
+def _pattern(kind: str, begins: tuple[str, ...], goes_on: str) -> Pattern:
+    return Pattern(kind, tuple(b.encode() for b in begins), re.compile(goes_on.encode()))
+
+
+PATTERNS = (
+    _pattern("a Hugging Face token", ("hf_", "api_org_"), r"[A-Za-z0-9]{30,}"),
+    _pattern("a Hugging Face token", ("hf_jwt_", "hf_oauth_"), r"[A-Za-z0-9_.-]{30,}"),
+    _pattern("an AWS access key", ("AKIA", "ASIA"), r"[0-9A-Z]{16}\b"),
+    _pattern(
+        "an AWS secret key",
+        ("aws_secret_access_key", "AWS_SECRET_ACCESS_KEY"),
+        r"""["']?\s*[=:]\s*["']?[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])""",
+    ),
+    _pattern("a private key", ("-----BEGIN ",), r"(?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"),
+    _pattern("a GitHub token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"[A-Za-z0-9]{36}"),
+    _pattern("a GitHub token", ("github_pat_",), r"[A-Za-z0-9_]{50,}"),
+    _pattern("a GitLab token", ("glpat-",), r"[A-Za-z0-9_-]{20,}"),
+    _pattern("a Google API key", ("AIza",), r"[0-9A-Za-z_-]{35}"),
+    _pattern(
+        "a Slack token", ("xoxa-", "xoxb-", "xoxe-", "xoxp-", "xoxr-", "xoxs-"), r"[\w-]{10,}"
+    ),
+    _pattern("an OpenAI or Anthropic key", ("sk-",), r"(?:ant-|proj-)?[A-Za-z0-9_-]{32,}"),
+    _pattern("a JSON Web Token", ("eyJ",), r"[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"),
+)
+# One pass for all of them.
+_BEGINS = re.compile(b"|".join(re.escape(b) for pattern in PATTERNS for b in pattern.begins))
 
 
 def find_secrets(data: bytes, token: str | None = None) -> Iterator[tuple[int, str]]:
@@ -31,9 +60,25 @@ def find_secrets(data: bytes, token: str | None = None) -> Iterator[tuple[int, s
         start = data.find(token.encode())
         if start >= 0:
             yield _line(data, start), "the token in use"
-    for kind, pattern in _COMPILED.items():
-        for match in pattern.finditer(data):
-            yield _line(data, match.start()), kind
+    for hit in _BEGINS.finditer(data):
+        position = hit.start()
+        if not _is_in_word(data, position):
+            for kind in _kinds(data, position):
+                yield _line(data, position), kind
+
+
+def _is_in_word(data: bytes, position: int) -> bool:
+    before = data[position - 1 : position]
+    return data[position : position + 1].isalpha() and (before.isalnum() or before == b"_")
+
+
+def _kinds(data: bytes, position: int) -> Iterator[str]:
+    """What begins at ``position``."""
+    for pattern in PATTERNS:
+        for begins in pattern.begins:
+            end = position + len(begins)
+            if data.startswith(begins, position) and pattern.goes_on.match(data, end):
+                yield pattern.kind
 
 
 def _line(data: bytes, position: int) -> int:
