@@ -136,6 +136,7 @@ class _Source:
     repo_id: str
     receipts: Path
     decision: Path | None
+    variant: str | None = None
     supersedes: str | None = None
     """The repo of the variant that this one supersedes, as far as it is published."""
 
@@ -169,7 +170,7 @@ def _find(release: str, repo_id: str | None, registry_path: Path | None) -> _Sou
     older = project.variant(name).supersedes
     entry = project.variant(older) if older is not None else None
     old_repo = entry.repo if entry is not None and entry.released is not False else None
-    return _Source(folder, repo_id, project.receipts, project.decision(name), old_repo)
+    return _Source(folder, repo_id, project.receipts, project.decision(name), name, old_repo)
 
 
 def _check_decision(path: Path, folder: Path, name: str) -> None:
@@ -197,7 +198,7 @@ def _publish(
     signer: Signer | None,
     as_json: bool,
 ) -> None:
-    from mbrelease.hub.publish import publish
+    from mbrelease.hub.publish import Origin, publish
     from mbrelease.hub.receipt import receipt_path
     from mbrelease.hub.signed_plan import sign_plan
     from mbrelease.hub.signing import sign_file
@@ -211,13 +212,14 @@ def _publish(
             progress=bar,
             message=message,
             receipts=source.receipts,
-            decision_sha256=source.decision_sha256,
+            origin=Origin(source.variant, source.decision_sha256),
         )
     path = receipt_path(source.receipts, receipt.repo_id, receipt.commit)
     if signer is not None:
         sign_file(path, signer)
+    signed_by = signer.verifier().name if signer is not None else None
     if not as_json:
-        _show_receipt(receipt, path)
+        _show_receipt(receipt, path, signed_by)
     announced = announce(api, old_repo, plan.repo_id, quiet=as_json)
     if as_json:
         print_json(
@@ -226,14 +228,16 @@ def _publish(
                 "receipt": receipt.model_dump(mode="json"),
                 "receipt_path": str(path),
                 "url": receipt.url,
+                "signed_by": signed_by,
                 **announced,
             }
         )
 
 
-def _show_receipt(receipt: Receipt, path: Path) -> None:
+def _show_receipt(receipt: Receipt, path: Path, signed_by: str | None) -> None:
     rows = [("url", receipt.pull_request or receipt.url), ("commit", receipt.commit)]
     rows += [("tag", receipt.tag)] if receipt.tag else []
+    rows += [("signed", f"by {signed_by}")] if signed_by else []
     for name, value in [*rows, ("receipt", str(path))]:
         click.echo(f"{name:8}{value}")
 

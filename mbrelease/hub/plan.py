@@ -30,6 +30,8 @@ from mbrelease.hub.signed_files import SIGNATURE
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+TO_BE_SIGNED = f"{SIGNATURE} is made when nothing stands in the way, before anything is sent"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -195,7 +197,7 @@ def make_plan(
         checks=tuple(checks),
         # What two of the checks found is told once.
         problems=tuple(dict.fromkeys(problems)),
-        notes=(*state.notes, *compared.notes, *remarks),
+        notes=(*state.notes, *compared.notes, *remarks, *([TO_BE_SIGNED] if sign else [])),
     )
 
 
