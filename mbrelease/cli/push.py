@@ -136,7 +136,6 @@ class _Source:
     repo_id: str
     receipts: Path
     decision: Path | None
-    variant: str | None = None
     supersedes: str | None = None
     """The repo of the variant that this one supersedes, as far as it is published."""
 
@@ -170,7 +169,7 @@ def _find(release: str, repo_id: str | None, registry_path: Path | None) -> _Sou
     older = project.variant(name).supersedes
     entry = project.variant(older) if older is not None else None
     old_repo = entry.repo if entry is not None and entry.released is not False else None
-    return _Source(folder, repo_id, project.receipts, project.decision(name), name, old_repo)
+    return _Source(folder, repo_id, project.receipts, project.decision(name), old_repo)
 
 
 def _check_decision(path: Path, folder: Path, name: str) -> None:
@@ -198,7 +197,7 @@ def _publish(
     signer: Signer | None,
     as_json: bool,
 ) -> None:
-    from mbrelease.hub.publish import Origin, publish
+    from mbrelease.hub.publish import publish
     from mbrelease.hub.receipt import receipt_path
     from mbrelease.hub.signed_plan import sign_plan
     from mbrelease.hub.signing import sign_file
@@ -212,7 +211,7 @@ def _publish(
             progress=bar,
             message=message,
             receipts=source.receipts,
-            origin=Origin(source.variant, source.decision_sha256),
+            decision_sha256=source.decision_sha256,
         )
     path = receipt_path(source.receipts, receipt.repo_id, receipt.commit)
     if signer is not None:
