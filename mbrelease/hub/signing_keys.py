@@ -5,11 +5,13 @@ The bytes of a private key and its password are never part of a message.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mbrelease.errors import CheckFailed, MissingExtra, UserError
 from mbrelease.files import unreadable, write_bytes
@@ -218,14 +220,25 @@ def read_keyless() -> Keyless:
     require_extra()
     from sigstore.oidc import IdentityError, IdentityToken
 
+    token = _job_token()
     try:
-        claims = IdentityToken(_job_token(), AUDIENCE)
-    except IdentityError as error:
+        claims = IdentityToken(token, AUDIENCE)
+        identity = claims.identity
+        if claims.issuer == GITHUB_ISSUER:
+            # The library knows the token's subject; the certificate names the workflow's file,
+            # https://github.com/sigstore/fulcio/blob/main/docs/oidc.md.
+            identity = f"https://github.com/{_claims(token)['job_workflow_ref']}"
+    except (IdentityError, LookupError) as error:
         raise _no_identity(f"the job's token could not be read ({type(error).__name__})") from error
-    issuer = claims.federated_issuer
-    # For GitHub the certificate names the URL of the workflow file, the token its path.
-    prefix = "https://github.com/" if issuer == GITHUB_ISSUER else ""
-    return Keyless(Identity(prefix + claims.identity, issuer))
+    return Keyless(Identity(identity, claims.issuer))
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """What a token says; that it is well formed was asked before."""
+    payload = token.split(".")[1]
+    padded = payload + "=" * (-len(payload) % 4)
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(padded))
+    return claims
 
 
 def _job_token() -> str:
