@@ -185,10 +185,7 @@ def _candidates_table(decision: Decision, place: Place) -> Table:
 
 
 def _heading(metric: str) -> Markup:
-    """Task and metric on a line each, for the table has as many columns as the policy has metrics.
-
-    Pages part no heading of a table by themselves.
-    """
+    """Task and metric on a line each: there are as many such columns as the policy has metrics."""
     task, _, name = metric.rpartition("/")
     return phrase(">{}<br>{}", task, metric_heading(name))
 

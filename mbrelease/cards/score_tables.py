@@ -11,10 +11,12 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from mbrelease.cards.numbers import NO_BREAK, change_text, count_text, metric_heading, metric_text
 from mbrelease.cards.scores import Evaluation, Row
 from mbrelease.cards.tables import Table, bold, table
-from mbrelease.cards.told import Told, derived, phrase
+from mbrelease.cards.told import Place, Told, derived, phrase
 from mbrelease.evaluation.metric_names import lower_is_better
 
 FAMILIES = {
@@ -34,14 +36,17 @@ class Family:
     """The tasks of one kind."""
 
     kind: str
-    heading: str
+    heading: Markup
+    """With the task, where it is the only one."""
     table: Table
 
 
 def families(evaluation: Evaluation) -> tuple[Family, ...]:
     """A table for each family of tasks that measures quality."""
     return tuple(
-        Family(kind, FAMILIES[kind], _table(evaluation, rows))
+        Family(
+            kind, _heading(kind, rows), _table(evaluation, rows, name_tasks=len(_tasks(rows)) > 1)
+        )
         for kind, rows in _grouped(evaluation).items()
         if kind != "efficiency"
     )
@@ -49,7 +54,7 @@ def families(evaluation: Evaluation) -> tuple[Family, ...]:
 
 def speed_table(evaluation: Evaluation) -> Table:
     """What was measured of speed; empty where nothing was."""
-    return _table(evaluation, _grouped(evaluation).get("efficiency", []))
+    return _table(evaluation, _grouped(evaluation).get("efficiency", []), name_tasks=True)
 
 
 def _grouped(evaluation: Evaluation) -> dict[str, list[Row]]:
@@ -59,18 +64,34 @@ def _grouped(evaluation: Evaluation) -> dict[str, list[Row]]:
     return {kind: found[kind] for kind in FAMILIES if kind in found}
 
 
-def _table(evaluation: Evaluation, rows: Sequence[Row]) -> Table:
+def _tasks(rows: Sequence[Row]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(row.task.name for row in rows))
+
+
+def _heading(kind: str, rows: Sequence[Row]) -> Markup:
+    """``Retrieval: title-abstract``, or the family alone where it has several tasks."""
+    if len(_tasks(rows)) > 1:
+        return phrase(FAMILIES[kind])
+    return phrase(f"{FAMILIES[kind]}: {{}}", _task(rows[0]))
+
+
+def _task(row: Row) -> Told:
+    """The name of a task, as the file of its record has it."""
+    return Place(row.place.file).at("task_name").tell(row.task.name)
+
+
+def _table(evaluation: Evaluation, rows: Sequence[Row], *, name_tasks: bool) -> Table:
     several = len(evaluation.splits) > 1
     header = ["Task", "Metric", *(f">{column.label}" for column in evaluation.columns)]
     header += [f">Δ to {evaluation.baseline}", ">n", "Split"]
-    shown = [_cells(row, show_split=several) for row in rows]
+    shown = [_cells(row, show_split=several, name_task=name_tasks) for row in rows]
     return table(header, [*shown, *_averages(rows)])
 
 
-def _cells(row: Row, *, show_split: bool) -> list[str | None]:
+def _cells(row: Row, *, show_split: bool, name_task: bool) -> list[str | None]:
     n = row.record.n_examples
     return [
-        row.task.name,
+        _task(row) if name_task else None,
         metric_heading(row.metric),
         *_with_best([_value(row, i) for i in range(len(row.records))], row.metric, row.values),
         _change(row),

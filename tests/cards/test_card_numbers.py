@@ -18,8 +18,12 @@ from card_projects import (
     decision,
     record,
 )
+from card_projects import (
+    row as row_of,
+)
 from card_projects import write as write_evidence
 from card_reading import body, section, table_with
+from pydantic import TypeAdapter
 
 from mbrelease.cards.card import render_card
 from mbrelease.cards.numbers import (
@@ -33,14 +37,27 @@ from mbrelease.cards.numbers import (
     share_text,
     weight_text,
 )
+from mbrelease.cards.score_tables import families
+from mbrelease.cards.scores import Column, Evaluation
+from mbrelease.cards.told import visible
 from mbrelease.errors import UserError
 from mbrelease.evaluation.evidence import read_records
 from mbrelease.evaluation.metric_names import metric_name
+from mbrelease.registry.tasks import AnyTask
 from mbrelease.selection.decision import write_decision
 
 
 def number(text: str) -> float:
     return float(text.strip("* ").replace("−", "-"))
+
+
+def measured(card: str) -> list[dict[str, str]]:
+    """The rows of the evaluation, each with the task that its heading or its row names."""
+    found = []
+    for part in section(card, "Evaluation").split("\n### ")[1:]:
+        _, _, task = part.split("\n", 1)[0].partition(": ")
+        found += [({"Task": task} if task else {}) | row for row in table_with(part, "this model")]
+    return found
 
 
 def value_spread_interval(cell: str) -> tuple[str, str | None, tuple[str, str]]:
@@ -60,7 +77,7 @@ def change_and_interval(cell: str) -> tuple[float, tuple[float, float] | None]:
 def test_table_equals_the_evidence_files(build: Build, splits: tuple[str, ...]) -> None:
     built = build(splits=splits)
     split = splits[-1]
-    rows = table_with(body(render_card(built.project, "science")), "this model")
+    rows = measured(render_card(built.project, "science"))
     assert len(rows) == 6
     for row in rows:
         metric = row["Metric"].split()[0]
@@ -93,10 +110,39 @@ def test_table_equals_the_evidence_files(build: Build, splits: tuple[str, ...]) 
             assert ("**" in row[column]) == alike
 
 
+def test_the_only_task_of_a_family_stands_in_its_heading(build: Build) -> None:
+    registry = copy.deepcopy(REGISTRY)
+    text = section(render_card(build(registry).project, "science"), "Evaluation")
+    headings = re.findall(r"^### (.*)$", text, re.MULTILINE)
+    assert headings == [
+        "Retrieval: title-abstract", "Classification: section",
+        "Masked language modelling: heldout-mlm",
+    ]  # fmt: skip
+    assert "| Task " not in text
+
+
+def test_of_several_tasks_of_a_family_each_row_names_its_own_and_their_mean_follows() -> None:
+    rows = []
+    for name, values in {"finds-2": (0.25, 0.5), "hunts": (0.5, 0.625)}.items():
+        settings = {"name": name, "type": "retrieval", "data": {"dev": "d"}}
+        task = TypeAdapter(AnyTask).validate_python(settings | {"metrics": ["mrr"]})
+        both = zip((BASE, AVERAGE), values, strict=True)
+        given = [
+            record(weights, "title-abstract", "dev", {"mrr": value}) for weights, value in both
+        ]
+        rows.append(row_of(task, "dev", "mrr", *given))
+    columns = (Column("base", BASE, None), Column("this model", AVERAGE, None))
+    [family] = families(Evaluation(columns, tuple(rows), None))
+    assert str(family.heading) == "Retrieval"
+    shown = [[visible(cell) for cell in cells] for cells in family.table.rows]
+    assert [cells[0] for cells in shown] == ["finds-2", "hunts", "Mean of 2 tasks"]
+    assert shown[-1][2:] == ["0.375", "**0.562**", "+0.188", ""]
+
+
 def test_the_interval_of_a_change_is_that_of_the_decision(build: Build) -> None:
     """Both are drawn from the same examples of dev, the decision's a thousand times."""
     built = build(splits=("dev",))
-    rows = table_with(body(render_card(built.project, "science")), "this model")
+    rows = measured(render_card(built.project, "science"))
     chosen = decision(built).chosen_candidate
     assert chosen is not None and chosen.primary is not None
     for one in (chosen.primary, *chosen.guardrails):
@@ -110,7 +156,7 @@ def test_the_interval_of_a_change_is_that_of_the_decision(build: Build) -> None:
 
 
 def test_values_that_look_alike_are_both_bold_and_do_not_differ(built: Built) -> None:
-    rows = table_with(body(render_card(built.project, "science")), "this model")
+    rows = measured(render_card(built.project, "science"))
     (row,) = [r for r in rows if (r["Task"], r["Metric"]) == ("section", "macro_f1 ↑")]
     # 0.4012345 against 0.40119
     assert row["base"].startswith("**0.401**")
@@ -237,7 +283,7 @@ def test_task_without_test_results_falls_back_to_dev_and_says_so(build: Build) -
         assert path is not None
         path.unlink()
         write_evidence(built.project.evidence, built.records[weights, "section", "dev"])
-    rows = table_with(body(render_card(built.project, "science")), "this model")
+    rows = measured(render_card(built.project, "science"))
     assert [(row["Task"], row["Split"], row["n"]) for row in rows] == [
         *[("title-abstract", "test", "1,048")] * 2,
         *[("section", "dev", "492")] * 2,
@@ -255,7 +301,7 @@ def test_only_measurements_made_alike_stand_side_by_side(
     """A record of this model measured otherwise must not displace the one that compares."""
     odd = record(AVERAGE, "title-abstract", "test", {"recall_at_1": 0.9, "mrr": 0.9}, **change)
     write_evidence(built.project.evidence, odd)
-    rows = table_with(body(render_card(built.project, "science")), "this model")
+    rows = measured(render_card(built.project, "science"))
     shown = {row["Metric"]: row for row in rows if row["Task"] == "title-abstract"}
     assert shown["recall@1 ↑"]["this model"].startswith("**0.160**")
     assert shown["recall@1 ↑"]["base"].startswith("0.071")
@@ -274,7 +320,7 @@ def test_of_two_backends_the_one_that_chose_is_reported(built: Built, attn: str)
                 if split == "dev" and other == attn:
                     built.records[weights, "title-abstract", "dev"] = odd
     write_decision(built.project.decision("science"), decision(built))
-    rows = table_with(body(render_card(built.project, "science")), "this model")
+    rows = measured(render_card(built.project, "science"))
     (row,) = [row for row in rows if row["Metric"] == "recall@1 ↑"]
     shown = {"a-first": "**0.500**", "sdpa": "**0.160**", "z-last": "**0.750**"}
     assert row["this model"].startswith(shown[attn])
@@ -289,7 +335,7 @@ def test_a_reference_measured_otherwise_is_left_out(built: Built) -> None:
     write_evidence(
         project.evidence, record(BASE, "title-abstract", "test", values, dtype="bfloat16")
     )
-    rows = table_with(body(render_card(project, "science")), "this model")
+    rows = measured(render_card(project, "science"))
     missing = [row for row in rows if row["Task"] == "title-abstract"]
     assert len(missing) == 2
     for row in missing:
@@ -311,7 +357,7 @@ def test_data_on_disk_decides_between_measurements_of_two_versions(built: Built)
         write_evidence(
             built.project.evidence, record(weights, "title-abstract", "test", values, **today)
         )
-    rows = table_with(body(render_card(built.project, "science")), "this model")
+    rows = measured(render_card(built.project, "science"))
     assert [r["this model"][:9] for r in rows if r["Task"] == "title-abstract"] == ["**0.300**"] * 2
 
 
