@@ -17,7 +17,8 @@ found = sorted(path.relative_to(templates).as_posix() for path in templates.rglo
 assert "card.md.j2" in found and len(found) > 8, found
 assert (package / "py.typed").exists()
 assert list((package / "hub" / "rehearsal" / "pages").glob("*.j2")), "the Hub's pages are missing"
-for command in ("registry", "average", "select", "card", "push"):
+assert (package / "start" / "release.yml").exists(), "the release workflow is missing"
+for command in ("init", "registry", "average", "select", "card", "push"):
     subprocess.run(
         [sys.executable, "-m", "mbrelease.cli.main", command, "--help"],
         check=True,

@@ -11,12 +11,13 @@ PACKAGE = Path(mbrelease.__file__).parent
 LEVEL = {
     "errors": 0, "files": 0, "file_hashes": 0, "progress": 0,
     "checkpoints": 1, "registry": 1, "pictures": 1, "pages": 1,
-    "evaluation": 2, "averaging": 2, "metadata": 2,
+    "evaluation": 2, "averaging": 2, "metadata": 2, "start": 2,
     "selection": 3, "parity": 3,
     "hub": 4, "cards": 4,
-    "pipeline": 5,
-    "demo": 6,
-    "cli": 7,
+    "release_checks": 5,
+    "pipeline": 6,
+    "demo": 7,
+    "cli": 8,
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from mbrelease.errors import UserError, did_you_mean
 # name → (module below mbrelease.cli, short help). The help stands here so that `--help`
 # imports no command: torch, transformers and huggingface_hub cost seconds.
 COMMANDS = {
+    "init": ("init", "Start a project: a registry for the runs here, a release workflow."),
     "registry": ("registry", "Describe the family: lint, list, show, tree, add, set, schema."),
     "eval": ("eval", "Measure what is missing and keep it as evidence."),
     "import": ("import_", "Bring in results of other harnesses, with their source."),

@@ -1,0 +1,1 @@
+"""Starting a project: its first registry, and the workflow that releases from GitHub."""
