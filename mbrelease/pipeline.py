@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mbrelease import __version__
 from mbrelease.averaging.recipes import RecipeInput, parse_recipe
-from mbrelease.cards.lock import LOCK_NAME
 from mbrelease.cards.write import write_variant_card
 from mbrelease.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from mbrelease.checkpoints.normalize import release_files, write_release
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.evaluation.backend import Backend, Device, choose_backend
-from mbrelease.evaluation.candidates import NoWeights, released_checkpoint, run_checkpoints
+from mbrelease.evaluation.candidates import released_checkpoint, run_checkpoints
 from mbrelease.evaluation.dataset import read_dataset
 from mbrelease.evaluation.jobs import Job, plan_jobs, stored
 from mbrelease.evaluation.measure import run_jobs
@@ -30,14 +28,12 @@ from mbrelease.files import (
     locked,
     read_json,
     sha256_file,
-    sha256_json,
-    write_json,
 )
-from mbrelease.parity.drift_record import write_drift_record
-from mbrelease.parity.verify import verify
 from mbrelease.progress import SILENT, Progress
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import Policy
+from mbrelease.release_checks.checks import Subject, release_checks
+from mbrelease.release_checks.verified import STATE, verify_release
 from mbrelease.selection.averages import make_averages
 from mbrelease.selection.decision import Decision, write_decision
 from mbrelease.selection.ledger import reasons
@@ -48,12 +44,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
     from mbrelease.hub.receipt import Receipt
-    from mbrelease.parity.report import Report
 
 CARD = "README.md"
-OF_THE_CARD = (CARD, LOCK_NAME, "figures", ".eval_results")
-# What may be deleted at any time: it only saves work.
-STATE = ".mbrelease"
 STEPS = ("evaluate", "average", "select", "report", "assemble", "verify", "card", "push")
 
 
@@ -151,15 +143,6 @@ def _release(
 
 
 @dataclass(frozen=True)
-class _Parent:
-    """What a release came from, where that is on this machine."""
-
-    variant: str
-    relation: str
-    checkpoint: Checkpoint
-
-
-@dataclass(frozen=True)
 class _Run:
     """One step a method; what they share."""
 
@@ -253,42 +236,17 @@ class _Run:
 
     def verify(self) -> Step:
         """Check the release, and its parent's where that is on disk; remember a pass."""
-        release = self.project.release(self.variant)
-        parent = self._parent()
-        stated = self.project.variant(self.variant).architecture
-        declared = stated.model_dump() if stated else None
-        inputs = {
-            "declared": declared,
-            "release": _contents(release),
-            "parent": _identity(parent.checkpoint) if parent else None,
-            "relation": parent.relation if parent else None,
-            "mbrelease": __version__,
-        }
-        record = self.project.root / STATE / "verified" / f"{self.variant}.json"
-        if record.exists():
-            known = read_json(record)
-            if isinstance(known, dict) and known.get("inputs") == inputs:
-                drift = known.get("drift")
-                if drift is None or (self.project.root / drift).exists():
-                    return Step("verify", False, "passed before")
-        report = verify(
-            release,
-            against=parent.checkpoint.path if parent else None,
-            relation=parent.relation if parent else None,
-            declared=declared,
-            release=True,
-            progress=self.progress,
-        )
+        report = verify_release(self.project, self.variant, progress=self.progress)
+        if report is None:
+            return Step("verify", False, "passed before")
         if not report.passed:
             first = report.failures[0]
+            release = self.project.release(self.variant)
             raise CheckFailed(
                 f"the release of '{self.variant}' fails {len(report.failures)} checks, first "
                 f"{first.name}: expected {first.expected}, found {first.found}",
                 mend=f"{first.mend}; all of them: mbrelease verify {release}",
             )
-        drift = self._keep_drift(report, parent)
-        shown = self._shown(drift) if drift else None
-        write_json(record, {"inputs": inputs, "report": report.as_json(), "drift": shown})
         counts = {status: len(report.with_status(status)) for status in ("pass", "warn", "skip")}
         return Step("verify", True, ", ".join(f"{n} {status}" for status, n in counts.items() if n))
 
@@ -307,10 +265,12 @@ class _Run:
         from mbrelease.hub.plan import make_plan
         from mbrelease.hub.publish import publish
 
+        release = self.project.release(self.variant)
         plan = make_plan(
-            self.project.release(self.variant),
+            release,
             destination.repo_id,
             tag=destination.tag,
+            checks=release_checks(Subject(release, self.project, self.variant)),
             api=destination.api,
         )
         decision = self.project.decision(self.variant)
@@ -344,28 +304,6 @@ class _Run:
 
     def _reference(self) -> Checkpoint:
         return released_checkpoint(self.project, self._policy().reference)
-
-    def _parent(self) -> _Parent | None:
-        for parent in self.project.variant(self.variant).parents:
-            try:
-                checkpoint = released_checkpoint(self.project, parent.variant)
-            except NoWeights:
-                # A parent that was never on this machine cannot be compared with.
-                continue
-            return _Parent(parent.variant, parent.relation, checkpoint)
-        return None
-
-    def _keep_drift(self, report: Report, parent: _Parent | None) -> Path | None:
-        """Keep how far the weights moved as evidence, from which the card tells it."""
-        if parent is None or report.drift is None:
-            return None
-        return write_drift_record(
-            self.project.evidence,
-            report.drift,
-            open_checkpoint(self.project.release(self.variant)).weights_sha256,
-            parent.variant,
-            parent.checkpoint.weights_sha256,
-        )
 
     def _jobs(self, checkpoints: Sequence[Checkpoint], split: str) -> list[Job]:
         tasks = self.project.suite(self.variant)
@@ -411,25 +349,6 @@ def _carry_over(old: Path, new: Path) -> None:
 
 def _is_weights(path: Path) -> bool:
     return path.name.endswith((".safetensors", ".safetensors.index.json"))
-
-
-def _identity(parent: Checkpoint) -> dict[str, str]:
-    """The sha256 of all of a parent that the checks look at."""
-    names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-    return {
-        "weights": parent.weights_sha256,
-        "config": sha256_json(dict(parent.raw_config)),
-        **{n: sha256_file(parent.path / n) for n in names if (parent.path / n).is_file()},
-    }
-
-
-def _contents(folder: Path) -> dict[str, str]:
-    """The sha256 of each file of a release but its card and what comes with that."""
-    return {
-        file.relative_to(folder).as_posix(): sha256_file(file)
-        for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.relative_to(folder).parts[0] not in OF_THE_CARD
-    }
 
 
 def as_json(release: Release) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mbrelease.hub.plan import Plan
     from mbrelease.hub.receipt import Receipt
     from mbrelease.hub.signing_keys import Signer
+    from mbrelease.release_checks.checks import Subject
 
 
 @click.command()
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 @click.option("--markdown", is_flag=True, help="With --plan: as Markdown, for a job's summary.")
 @click.option(
     "--anonymous", is_flag=True, help="With --plan: as anyone, with no token and no rights."
+)
+@click.option(
+    "--verify", "run_verify", is_flag=True, help="First ask what 'mbrelease verify' asks."
 )
 @click.option(
     "--delete",
@@ -61,6 +65,7 @@ def command(
     plan_only: bool,
     markdown: bool,
     anonymous: bool,
+    run_verify: bool,
     delete: tuple[str, ...],
     tag: str | None,
     create_pr: bool,
@@ -99,17 +104,21 @@ def command(
     from mbrelease.hub.client import connect
     from mbrelease.hub.plan import make_plan
     from mbrelease.hub.plan_markdown import plan_markdown
+    from mbrelease.release_checks.checks import release_checks
 
     signer = sign.signer(plan_only=plan_only)
     api = connect(token=False if anonymous else None)
+    with progress(quiet=as_json) as bar:
+        checks = release_checks(source.subject, run_verify=run_verify, progress=bar)
     plan = make_plan(
-        source.folder,
+        source.subject.folder,
         source.repo_id,
         tag=tag,
         create_pr=create_pr,
         private=private,
         sign=bool(sign),
         delete=delete,
+        checks=checks,
         anonymous=anonymous,
         api=api,
     )
@@ -132,7 +141,7 @@ def command(
 class _Source:
     """What is pushed, where to, and where its receipts go."""
 
-    folder: Path
+    subject: Subject
     repo_id: str
     receipts: Path
     decision: Path | None
@@ -152,7 +161,9 @@ def _find(release: str, repo_id: str | None, registry_path: Path | None) -> _Sou
     if registry_path is None and Path(release).is_dir():
         if repo_id is None:
             raise UserError(f"where should {release} go?", mend="give --to ORG/NAME")
-        return _Source(Path(release), repo_id, Path("receipts"), None)
+        from mbrelease.release_checks.checks import subject_of
+
+        return _Source(subject_of(Path(release)), repo_id, Path("receipts"), None)
     if registry_path is None and (release.startswith(".") or "/" in release):
         raise UserError(f"{release} is not a folder", mend="give a release folder or a variant")
     from mbrelease.registry.load import load_project
@@ -165,27 +176,13 @@ def _find(release: str, repo_id: str | None, registry_path: Path | None) -> _Sou
     if repo_id is None:
         mend = f"give --to ORG/NAME, or: mbrelease registry set {name} repo ORG/NAME"
         raise UserError(f"the registry names no repo for {name}", mend=mend)
-    _check_decision(project.decision(name), folder, name)
     older = project.variant(name).supersedes
     entry = project.variant(older) if older is not None else None
     old_repo = entry.repo if entry is not None and entry.released is not False else None
-    return _Source(folder, repo_id, project.receipts, project.decision(name), old_repo)
+    from mbrelease.release_checks.checks import Subject
 
-
-def _check_decision(path: Path, folder: Path, name: str) -> None:
-    """The receipt will name the decision, so it must be the one that chose these weights."""
-    from mbrelease.checkpoints.checkpoint import open_checkpoint
-    from mbrelease.selection.decision import read_decision
-
-    if not path.is_file():
-        return
-    decision = read_decision(path)
-    chosen = decision.chosen_candidate
-    if chosen is None or chosen.weights_sha256 != open_checkpoint(folder).weights_sha256:
-        raise CheckFailed(
-            f"{folder} holds other weights than {path.name} chose ({decision.chosen or 'none'})",
-            mend=f"mbrelease release {name}",
-        )
+    subject = Subject(folder, project, name)
+    return _Source(subject, repo_id, project.receipts, project.decision(name), old_repo)
 
 
 def _publish(

@@ -31,7 +31,7 @@ def _base(plan: Plan) -> str:
         return f"on {plan.head[:12]}"
     if plan.repo_exists:
         return "which is empty"
-    return "not looked at" if plan.user is None or plan.problems else "of a new repository"
+    return "not looked at" if plan.user is None else "of a new repository"
 
 
 def count_words(plan: Plan) -> str:

@@ -27,6 +27,8 @@ language: [en]
 A tiny model.
 """
 
+RESULT = "- dataset:\n    id: org/papers\n    task_id: retrieval\n  value: 20.9\n"
+
 
 @pytest.fixture(autouse=True)
 def client_talks_to_nobody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -50,7 +52,7 @@ def release(released: Path, tmp_path: Path) -> Path:
     (folder / "LICENSE").write_text("Apache License\n")
     (folder / "averaging.json").write_text(json.dumps({"recipe": "uniform"}))
     (folder / "figures" / "curve.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
-    (folder / ".eval_results" / "dev.yaml").write_text("- task: x\n")
+    (folder / ".eval_results" / "dev.yaml").write_text(RESULT)
     return folder
 
 
