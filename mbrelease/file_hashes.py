@@ -91,10 +91,11 @@ def remember(key: str, digest: str, paths: Sequence[Path]) -> None:
 
 
 def _memory_file() -> Path:
-    return _cache() / "mbrelease" / "sha256.json"
+    return cache_folder() / "mbrelease" / "sha256.json"
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where this user's caches are; a folder that cannot be, for a user without a home."""
     if given := os.environ.get("XDG_CACHE_HOME"):
         return Path(given)
     try:

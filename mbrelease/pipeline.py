@@ -263,7 +263,7 @@ class _Run:
     def push(self, destination: Destination) -> tuple[Step, Receipt]:
         """Publish the release folder in one guarded commit."""
         from mbrelease.hub.plan import make_plan
-        from mbrelease.hub.publish import publish
+        from mbrelease.hub.publish import Origin, publish
 
         release = self.project.release(self.variant)
         plan = make_plan(
@@ -279,7 +279,7 @@ class _Run:
             api=destination.api,
             progress=self.progress,
             receipts=self.project.receipts,
-            decision_sha256=sha256_file(decision) if decision.exists() else None,
+            origin=Origin(self.variant, sha256_file(decision) if decision.exists() else None),
         )
         return Step("push", plan.has_changes, receipt.url), receipt
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from logging import ERROR
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -175,6 +178,7 @@ def sentence(error: Exception, api: HfApi, repo_id: str) -> UserError | None:
     from huggingface_hub.errors import (
         HfHubHTTPError,
         HFValidationError,
+        LocalEntryNotFoundError,
         LocalTokenNotFoundError,
         OfflineModeIsEnabled,
         OIDCError,
@@ -185,6 +189,9 @@ def sentence(error: Exception, api: HfApi, repo_id: str) -> UserError | None:
         told = sentence(error.__cause__, api, repo_id)
         if told is not None:
             return told
+    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        # The client wraps what befell a download; it looked for the file on disk after that.
+        return sentence(error.__cause__, api, repo_id)
     if isinstance(error, OfflineModeIsEnabled):
         return CheckFailed("the Hub client is offline: HF_HUB_OFFLINE is set", mend="unset it")
     if isinstance(error, LocalTokenNotFoundError):
@@ -223,8 +230,14 @@ def is_ambiguous(error: Exception) -> bool:
     and a garbled answer say nothing about what the server did.
     """
     import httpx2
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
 
+    if isinstance(error, LocalEntryNotFoundError):
+        return isinstance(error.__cause__, Exception) and is_ambiguous(error.__cause__)
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code >= 500 or error.response.status_code == 408
     if isinstance(error, OfflineModeIsEnabled | httpx2.UnsupportedProtocol | httpx2.ConnectError):
@@ -278,19 +291,30 @@ def _told_by_status(error: Any, api: HfApi, repo_id: str) -> UserError:
             f"{repo_id} has moved on since the plan", mend="look at it, and plan anew"
         )
     if code == 429:
-        seconds = _seconds_to_wait(error.response.headers)
+        seconds = seconds_to_wait(error.response.headers)
         wait = f"in {seconds} seconds" if seconds else "later"
         return CheckFailed(f"{where} asks for fewer requests", mend=f"run the same command {wait}")
     detail = f": {said}" if said else ""
     return CheckFailed(f"{where} answered {code}{detail}", mend=_AGAIN if code >= 500 else None)
 
 
-def _seconds_to_wait(headers: Any) -> int | None:
-    """The pause that a 429 asks for, in either of the two headers that tell it."""
-    match = re.search(r"\bt=(\d+)", headers.get("ratelimit", ""))
-    if match is None:
-        match = re.fullmatch(r"\s*(\d+)\s*", headers.get("retry-after", ""))
-    return int(match.group(1)) if match else None
+def seconds_to_wait(headers: Mapping[str, str]) -> int | None:
+    """The pause that a 429 asks for, in either of the two headers that tell it.
+
+    ``RateLimit: "api";r=0;t=55``, or ``Retry-After`` with seconds or a date.
+    """
+    if match := re.search(r"\bt\s*=\s*(\d+)", headers.get("ratelimit", "")):
+        return int(match.group(1))
+    told = headers.get("retry-after", "").strip()
+    if told.isdecimal():
+        return int(told)
+    try:
+        until = parsedate_to_datetime(told)
+    except ValueError:
+        return None
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return max(0, math.ceil((until - datetime.now(UTC)).total_seconds()))
 
 
 def _first_line(error: object, api: HfApi) -> str:

@@ -1,17 +1,29 @@
 """Read back what was published, and hash the bytes that really came.
 
 The client's own downloads take the server's ETag on trust; cases are known where a server gave
-other bytes than the hash it named.
+other bytes than the hash it named. Small files come the way in which everyone downloads them. Of
+large ones the client asks for the head, as it always does first, and the bytes are hashed as they
+come: where a file of the same bytes is at hand, they are not kept a second time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import shutil
+import tempfile
 import time
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from mbrelease.errors import CheckFailed, UserError
+from mbrelease.file_hashes import cache_folder
+from mbrelease.files import claimed, sha256_bytes, sha256_file, unwritable
 from mbrelease.hub.client import (
     ANSWER_SECONDS,
     CONNECT_SECONDS,
@@ -19,8 +31,11 @@ from mbrelease.hub.client import (
     is_ambiguous,
     raise_for_status,
     sentences,
+    shown_endpoint,
+    status_code,
 )
 from mbrelease.hub.contents import LocalFile
+from mbrelease.hub.patience import patiently
 from mbrelease.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -29,81 +44,328 @@ if TYPE_CHECKING:
 PAUSES_SECONDS = (0.5, 2.0, 5.0)
 DOWNLOADS_AT_ONCE = 4
 CHUNK_BYTES = 1 << 20
+LARGE_BYTES = 10_000_000
+"""From here on a file is no text, and the Hub keeps it as an object of its own."""
+FORGOTTEN_SECONDS = 7 * 86_400
 
 
-def find_differences(
+@dataclass(frozen=True)
+class Served:
+    """What came of a file."""
+
+    sha256: str
+    size_bytes: int
+
+
+@contextlib.contextmanager
+def download_folder(api: HfApi, repo_id: str, commit: str) -> Iterator[Path]:
+    """A folder for the files of a commit; what is left in it by an interruption is found again.
+
+    It is removed when the block ends, unless that is by an exception that another run can mend.
+
+    Raises:
+        UserError: there is no place for it.
+    """
+    name = sha256_bytes(f"{shown_endpoint(api)} {repo_id} {commit}".encode())[:24]
+    place = cache_folder() / "mbrelease" / "downloads"
+    _forget_old(place)
+    with contextlib.ExitStack() as stack:
+        try:
+            is_ours = stack.enter_context(claimed(place / f"{name}.lock", wait=False))
+        except UserError:
+            is_ours = False  # no cache can be written here
+        if not is_ours:
+            yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mbrelease-")))
+            return
+        folder = place / name
+        folder.mkdir(exist_ok=True)
+        try:
+            yield folder
+        except (Interrupted, KeyboardInterrupt):
+            raise
+        except BaseException:
+            # What was found wrong is asked for again, and not looked up here.
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Interrupted(CheckFailed):
+    """A download that did not come to its end; it goes on from there."""
+
+
+def _forget_old(place: Path) -> None:
+    """Remove what nobody came back for."""
+    with contextlib.suppress(OSError):
+        for folder in place.iterdir():
+            if folder.is_dir() and folder.stat().st_mtime < time.time() - FORGOTTEN_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file to download."""
+
+    path: str
+    size_bytes: int
+    sha256: str | None = None
+    """Of what should come, where that is known."""
+    at_hand: Path | None = None
+    """A file that should be the same: if it is a large one and they are, it is linked to."""
+
+
+def download(
     api: HfApi,
     repo_id: str,
     commit: str,
-    files: tuple[LocalFile, ...],
+    files: Collection[Wanted],
+    folder: Path,
+    *,
     progress: Progress = SILENT,
-) -> dict[str, str]:
-    """Download ``files`` at ``commit`` and say, by path, how each one that differs does so.
+) -> dict[str, Served | None]:
+    """Download ``files`` at ``commit`` and say, by path, what came; ``None`` for nothing.
+
+    Args:
+        api: any client.
+        repo_id, commit: the model, and its commit in 40 hex digits.
+        files: what is asked for.
+        folder: where they are put; what is there of an earlier run is not asked for again.
+        progress: is told the bytes.
 
     Raises:
-        CheckFailed: a file could not be read (as opposed to: read, and different).
+        CheckFailed: a path leads out of ``folder``.
+        Interrupted: a file could not be read.
     """
-    progress.start("reading back", len(files), "files")
+    for file in files:
+        _refuse_to_leave(file.path)
+    progress.start("reading back", sum(file.size_bytes for file in files), "bytes")
+    downloads = [_Download(api, repo_id, commit, file, folder, progress) for file in files]
     pool = ThreadPoolExecutor(DOWNLOADS_AT_ONCE)
     try:
-        jobs = [
-            (file, pool.submit(remote_sha256, api, repo_id, commit, file.path)) for file in files
-        ]
-        differences = {}
-        for file, job in jobs:
-            with sentences(api, repo_id):
-                fault = _fault(file, job.result())
-            if fault is not None:
-                differences[file.path] = fault
-            progress.advance()
+        jobs = [(each, pool.submit(copy_context().run, each.run)) for each in downloads]
+        served = {}
+        for each, job in jobs:
+            with _interruptible(api, repo_id):
+                served[each.file.path] = job.result()
     finally:
         # After a failure or Ctrl-C, what has not begun is not begun.
         pool.shutdown(cancel_futures=True)
-    return differences
+    return served
 
 
-def _fault(file: LocalFile, found: tuple[str, int] | None) -> str | None:
-    if found is None:
+def difference(file: LocalFile, served: Served | None) -> str | None:
+    """How what came differs from what was sent."""
+    if served is None:
         return "is not there"
-    digest, size = found
-    if size != file.size_bytes:
-        return f"has {size} bytes, {file.size_bytes} were sent"
-    if digest != file.sha256:
-        return f"has sha256 {digest[:12]}…, {file.sha256[:12]}… was sent"
+    if served.size_bytes != file.size_bytes:
+        return f"has {served.size_bytes} bytes, {file.size_bytes} were sent"
+    if served.sha256 != file.sha256:
+        return f"has sha256 {served.sha256[:12]}…, {file.sha256[:12]}… was sent"
     return None
 
 
-def remote_sha256(api: HfApi, repo_id: str, commit: str, path: str) -> tuple[str, int] | None:
-    """Hex sha256 and size in bytes of what the Hub serves for ``path``, or ``None`` for nothing.
+@contextlib.contextmanager
+def _interruptible(api: HfApi, repo_id: str) -> Iterator[None]:
+    try:
+        with sentences(api, repo_id):
+            yield
+    except CheckFailed as error:
+        raise Interrupted(error.message, mend=error.mend) from error
 
-    The bytes are streamed, and kept nowhere; a broken connection is tried again.
-    """
-    import httpx2
 
-    for pause in PAUSES_SECONDS:
+@dataclass(frozen=True)
+class _Download:
+    """One file on its way."""
+
+    api: HfApi
+    repo_id: str
+    commit: str
+    file: Wanted
+    folder: Path
+    progress: Progress
+    hashed: _Hashed = field(default_factory=lambda: _Hashed())
+
+    @property
+    def place(self) -> Path:
+        """Where it is put."""
+        return self.folder / self.file.path
+
+    def run(self) -> Served | None:
+        """Fetch it, however often the connection breaks; ``None`` where there is no such file."""
+        for pause in PAUSES_SECONDS:
+            try:
+                return patiently(self._fetch)
+            except Exception as error:
+                if not _may_mend(error):
+                    raise
+                time.sleep(pause)
+        return patiently(self._fetch)
+
+    def _fetch(self) -> Served | None:
         try:
-            return _stream_sha256(api, repo_id, commit, path)
+            if self.file.size_bytes < LARGE_BYTES:
+                return self._fetch_small()
+            return self._fetch_large()
         except Exception as error:
-            if not is_ambiguous(error) and not isinstance(error, httpx2.ConnectError):
-                raise
-            time.sleep(pause)
-    return _stream_sha256(api, repo_id, commit, path)
+            if _says_missing(error):
+                return None
+            raise
+
+    def _fetch_small(self) -> Served:
+        self.api.hf_hub_download(
+            self.repo_id,
+            self.file.path,
+            revision=self.commit,
+            local_dir=self.folder,
+            # What the user's own cache holds proves nothing of what is served.
+            cache_dir=self.folder / ".cache" / "hub",
+        )
+        self.progress.advance(self.file.size_bytes)
+        return Served(sha256_file(self.place), self.place.stat().st_size)
+
+    def _fetch_large(self) -> Served:
+        if self.place.is_file():  # of an earlier run
+            self.progress.advance(self.file.size_bytes)
+            return Served(sha256_file(self.place), self.place.stat().st_size)
+        self._check_head()
+        self.place.parent.mkdir(parents=True, exist_ok=True)
+        if self.file.at_hand is None:
+            part = self.place.with_name(f"{self.place.name}.part")
+            with _appended(part) as out:
+                served = self._stream(_Hashed.of(part), out)
+            part.replace(self.place)
+            return served
+        served = self._stream(self.hashed, None)
+        if served.sha256 == self.file.sha256:
+            self.place.symlink_to(self.file.at_hand.resolve())
+        return served
+
+    def _check_head(self) -> None:
+        """See that the client would take what is served for the file of this commit."""
+        found = self.api.get_hf_file_metadata(url=self._url(), token=self.api.token)
+        if found.commit_hash != self.commit:
+            told = found.commit_hash[:12] if found.commit_hash else "none"
+            raise CheckFailed(
+                f"{self.repo_id}: {self.file.path} is served as of commit {told}, and was asked "
+                f"for at {self.commit[:12]}",
+                mend="run the same command again; if it stays, tell the Hub",
+            )
+
+    def _url(self) -> str:
+        return f"{self.api.endpoint}/{self.repo_id}/resolve/{self.commit}/{quote(self.file.path)}"
+
+    def _stream(self, hashed: _Hashed, out: IO[bytes] | None) -> Served:
+        """Hash what comes; after a cut, ask for the rest."""
+        while True:
+            before = hashed.size_bytes
+            try:
+                self._stream_once(hashed, out)
+                return Served(hashed.digest.hexdigest(), hashed.size_bytes)
+            except Exception as error:
+                # As long as something comes, it comes to its end.
+                if hashed.size_bytes == before or not is_ambiguous(error):
+                    raise
+                time.sleep(PAUSES_SECONDS[0])
+
+    def _stream_once(self, hashed: _Hashed, out: IO[bytes] | None) -> None:
+        import httpx2
+        from huggingface_hub import get_session
+
+        # A compressed answer could not be told from a cut one by its length.
+        headers = {**headers_of(self.api), "Accept-Encoding": "identity"}
+        if hashed.size_bytes:
+            headers["Range"] = f"bytes={hashed.size_bytes}-"
+        timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        stream = get_session().stream("GET", self._url(), headers=headers, timeout=timeout)
+        with stream as response:
+            if response.status_code == 416:  # all of it had come
+                return
+            if response.status_code >= 400:
+                response.read()
+            raise_for_status(response)
+            if hashed.size_bytes and not _goes_on(response, hashed.size_bytes):
+                self.progress.advance(-hashed.size_bytes)
+                hashed.begin_anew()
+                if out is not None:
+                    out.truncate(0)
+            for chunk in response.iter_bytes(CHUNK_BYTES):
+                if out is not None:
+                    out.write(chunk)
+                hashed.update(chunk)
+                self.progress.advance(len(chunk))
 
 
-def _stream_sha256(api: HfApi, repo_id: str, commit: str, path: str) -> tuple[str, int] | None:
+class _Hashed:
+    """The digest of what has come so far."""
+
+    def __init__(self) -> None:
+        self.begin_anew()
+
+    @classmethod
+    def of(cls, path: Path) -> _Hashed:
+        """Of what a file holds that may not be there."""
+        hashed = cls()
+        if path.is_file():
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    hashed.update(chunk)
+        return hashed
+
+    def begin_anew(self) -> None:
+        """Forget what has come."""
+        self.digest, self.size_bytes = hashlib.sha256(), 0
+
+    def update(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self.digest.update(chunk)
+        self.size_bytes += len(chunk)
+
+
+def _goes_on(response: Any, start: int) -> bool:
+    told = str(response.headers.get("content-range", ""))
+    return response.status_code == 206 and told.startswith(f"bytes {start}-")
+
+
+def _says_missing(error: Exception) -> bool:
+    """Whether the Hub knows the commit and says that it lacks the file."""
+    from huggingface_hub.errors import (
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # the client looked for it on disk after that
+    elsewhere = isinstance(error, RepositoryNotFoundError | RevisionNotFoundError)
+    return status_code(error) == 404 and not elsewhere
+
+
+def _may_mend(error: Exception) -> bool:
+    """Whether asking again can help: a lost connection, or fewer bytes than were announced."""
     import httpx2
-    from huggingface_hub import get_session
 
-    # A compressed answer could not be told from a cut one by its length.
-    headers = {**headers_of(api), "Accept-Encoding": "identity"}
-    url = f"{api.endpoint}/{repo_id}/resolve/{commit}/{quote(path)}"
-    timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-    digest, size = hashlib.sha256(), 0
-    with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
-        if response.status_code == 404:
-            return None
-        raise_for_status(response)
-        for chunk in response.iter_bytes(CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    return digest.hexdigest(), size
+    return (
+        is_ambiguous(error)
+        or isinstance(error, httpx2.ConnectError)
+        or (type(error) is OSError and "Consistency check" in str(error))
+    )
+
+
+@contextlib.contextmanager
+def _appended(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with path.open("ab") as file:
+            yield file
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _refuse_to_leave(path: str) -> None:
+    """A server names the files; none of them may lie outside of the folder.
+
+    Raises:
+        CheckFailed: this one would.
+    """
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path:
+        raise CheckFailed(f"the Hub names a file {path!r}, which would lie outside of the folder")

@@ -33,6 +33,23 @@ class PlanSummary(_Frozen):
     unchanged: list[str]
     remote_only: list[str]
     """On the Hub and not part of the release; kept."""
+    deleted: list[str] = []
+    """On the Hub before, and taken out."""
+    bytes_to_send: int | None = None
+    checks: dict[str, str] = {}
+    """What else was asked about the release before its push, and what came out."""
+
+
+class Verified(_Frozen):
+    """What was done with the bytes that the Hub served."""
+
+    files: int
+    """Downloaded at the commit, every byte hashed."""
+    bytes: int
+    loading: list[str]
+    """The checks that the downloaded model passed, such as ``loading.masked_lm``."""
+    not_loaded: str | None = None
+    """Why no library loaded it; ``None`` where one did."""
 
 
 class Receipt(_Frozen):
@@ -57,6 +74,20 @@ class Receipt(_Frozen):
     mbrelease: str
     decision_sha256: str | None = None
     """Of the decision file that chose these weights."""
+    versions: dict[str, str] = {}
+    """Of Python and of the packages that sent it and loaded it."""
+    what_was_verified: Verified | None = None
+    """``None`` in the receipts of versions that did not tell."""
+    card_taken_over_from: str | None = None
+    """The commit whose card held an author's text that went into this one."""
+    variant: str | None = None
+    """Of the registry, where one was pushed."""
+    step: int | None = None
+    """Of a checkpoint of the training run that was published on a branch of its own."""
+    aliases: list[str] = []
+    """Names that mean this variant from now on."""
+    announced: str | None = None
+    """The pull request that leads the readers of the superseded model here."""
 
     @property
     def url(self) -> str:
@@ -93,22 +124,32 @@ def read_receipt(path: Path) -> Receipt:
         ) from error
 
 
-def newest_receipt(root: Path, repo_id: str, endpoint: str) -> Receipt:
-    """The last receipt for ``repo_id`` at ``endpoint``.
+def read_receipts(root: Path, repo_id: str, endpoint: str) -> list[Receipt]:
+    """Every receipt for ``repo_id`` at ``endpoint``, the oldest first.
 
     Raises:
-        UserError: there is none.
+        UserError: one is no receipt.
     """
     folder = receipt_path(root, repo_id, "").parent
     receipts = [read_receipt(path) for path in sorted(folder.glob("*.json"))]
     # "a/b__c" and "a__b/c" share a folder.
     here = [r for r in receipts if r.endpoint == endpoint and r.repo_id == repo_id]
+    return sorted(here, key=lambda receipt: receipt.published)
+
+
+def newest_receipt(root: Path, repo_id: str, endpoint: str) -> Receipt:
+    """The last receipt of a release of ``repo_id`` at ``endpoint``.
+
+    Raises:
+        UserError: there is none.
+    """
+    here = [each for each in read_receipts(root, repo_id, endpoint) if each.step is None]
     if not here:
         raise UserError(
             f"no receipt for {repo_id} at {endpoint} in {root}",
             mend="run it where the push was run, or push first",
         )
-    return max(here, key=lambda receipt: receipt.published)
+    return here[-1]
 
 
 def now() -> str:

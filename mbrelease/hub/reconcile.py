@@ -89,6 +89,8 @@ def _look_at_pull_requests(plan: Plan, before: Mapping[str, str], api: HfApi) ->
 
 
 def holds(plan: Plan, commit: str, *, api: HfApi) -> bool:
-    """Whether every file of ``plan`` is at ``commit`` with the same bytes, by the Hub's hashes."""
+    """Whether ``commit`` has every file of ``plan``, by the Hub's hashes, and none it deletes."""
     tree = read_tree(api, plan.repo_id, commit)
-    return all(is_same(plan.folder, file, tree.get(file.path)) for file in plan.files)
+    return tree.keys().isdisjoint(plan.deleted) and all(
+        is_same(plan.folder, file, tree.get(file.path)) for file in plan.files
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mbrelease.errors import CheckFailed
 from mbrelease.hub.client import sentences
 from mbrelease.hub.contents import LocalFile, git_blob_sha1
+from mbrelease.hub.patience import read_patiently
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -53,7 +54,7 @@ def read_remote(api: HfApi, repo_id: str, revision: str = "main") -> Remote | No
 
     with sentences(api, repo_id):
         try:
-            info = api.model_info(repo_id)
+            info = read_patiently(lambda: api.model_info(repo_id))
         except RepositoryNotFoundError:
             return None
         branches, tags = read_refs(api, repo_id)
@@ -62,7 +63,7 @@ def read_remote(api: HfApi, repo_id: str, revision: str = "main") -> Remote | No
                 f"{repo_id} has no branch '{revision}'", mend=f"it has: {', '.join(branches)}"
             )
         try:
-            head = api.model_info(repo_id, revision=revision).sha
+            head = read_patiently(lambda: api.model_info(repo_id, revision=revision)).sha
         except RevisionNotFoundError:
             head = None
         files = read_tree(api, repo_id, head) if head else {}
@@ -75,7 +76,7 @@ def read_head(api: HfApi, repo_id: str, revision: str) -> str | None:
 
     with sentences(api, repo_id):
         try:
-            return api.model_info(repo_id, revision=revision).sha
+            return read_patiently(lambda: api.model_info(repo_id, revision=revision)).sha
         except RevisionNotFoundError:
             return None
 
@@ -85,7 +86,9 @@ def read_tree(api: HfApi, repo_id: str, commit: str) -> dict[str, RemoteFile]:
     from huggingface_hub.hf_api import RepoFile
 
     with sentences(api, repo_id):
-        entries = list(api.list_repo_tree(repo_id, revision=commit, recursive=True))
+        entries = read_patiently(
+            lambda: list(api.list_repo_tree(repo_id, revision=commit, recursive=True))
+        )
     return {
         entry.path: RemoteFile(
             entry.path, entry.size, entry.blob_id, entry.lfs.sha256 if entry.lfs else None
@@ -98,7 +101,7 @@ def read_tree(api: HfApi, repo_id: str, commit: str) -> dict[str, RemoteFile]:
 def read_refs(api: HfApi, repo_id: str) -> tuple[dict[str, str], dict[str, str]]:
     """The commit of each branch and of each tag, by name."""
     with sentences(api, repo_id):
-        refs = api.list_repo_refs(repo_id)
+        refs = read_patiently(lambda: api.list_repo_refs(repo_id))
     branches = {ref.name: ref.target_commit for ref in refs.branches}
     return branches, {ref.name: ref.target_commit for ref in refs.tags}
 
@@ -106,7 +109,7 @@ def read_refs(api: HfApi, repo_id: str) -> tuple[dict[str, str], dict[str, str]]
 def read_pull_requests(api: HfApi, repo_id: str) -> dict[str, str]:
     """The commit of each pull request, by its ref (``refs/pr/1``)."""
     with sentences(api, repo_id):
-        refs = api.list_repo_refs(repo_id, include_pull_requests=True)
+        refs = read_patiently(lambda: api.list_repo_refs(repo_id, include_pull_requests=True))
     return {ref.ref: ref.target_commit for ref in refs.pull_requests or []}
 
 

@@ -6,10 +6,12 @@ import http.client
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -40,6 +42,17 @@ def client_talks_to_nobody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def client_does_not_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client pauses for half a minute before it gives a download up."""
+    from huggingface_hub import file_download
+    from huggingface_hub.utils import _http
+
+    awake = SimpleNamespace(sleep=lambda seconds: None, time=time.time, monotonic=time.monotonic)
+    monkeypatch.setattr(_http, "time", awake)
+    monkeypatch.setattr(file_download, "time", awake)
 
 
 @pytest.fixture
@@ -90,6 +103,10 @@ class Proxy:
     """(method, path, bytes of the request's body)"""
     tamper: Tamper = lambda method, path, status, body: (status, body)
     refuse: Callable[[str, str], bool] = lambda method, path: False
+    answers: Callable[[str, str], tuple[int, list[tuple[str, str]], bytes] | None] = (
+        lambda method, path: None
+    )
+    """(status, headers, body) that the proxy itself gives; the Hub does not hear of the request."""
 
     def count(self, method: str, part: str) -> int:
         """How many requests had ``part`` in their path."""
@@ -112,7 +129,7 @@ def proxy(hub_url: str) -> Iterator[Proxy]:
             self.close_connection = True
             if state.refuse(self.command, self.path):
                 return
-            status, headers, content = self.forward(body)
+            status, headers, content = state.answers(self.command, self.path) or self.forward(body)
             answer = state.tamper(self.command, self.path, status, content)
             if answer is None:
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mbrelease.errors import CheckFailed
 from mbrelease.hub import download, publish, reconcile
 from mbrelease.hub.plan import make_plan
 from mbrelease.hub.receipt import receipt_path
+from mbrelease.progress import Silent
 
 REPO = "rehearsal/tiny"
 
@@ -19,6 +21,15 @@ REPO = "rehearsal/tiny"
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconcile, "LOOKS_SECONDS", (0.0, 0.01))
     monkeypatch.setattr(download, "PAUSES_SECONDS", (0.01, 0.01))
+
+
+class Notes(Silent):
+    """What was said."""
+
+    text = ""
+
+    def note(self, message: str) -> None:
+        self.text += message + "\n"
 
 
 def commits(api: HfApi) -> list[str]:
@@ -231,7 +242,6 @@ def test_a_tag_that_appears_elsewhere_in_between_is_not_moved(
     [
         (403, "no right to write"),
         (401, "does not accept the token"),
-        (429, "fewer requests"),
     ],
 )
 def test_a_no_is_told_once_and_not_retried(
@@ -245,6 +255,46 @@ def test_a_no_is_told_once_and_not_retried(
         publish.publish(plan, api=cut_api, receipts=tmp_path / "receipts")
     assert proxy.count("POST", "/commit/") == 1
     assert len(str(failure.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    "header",
+    [("Retry-After", "1"), ("RateLimit", '"api";r=0;t=1')],
+)
+def test_a_commit_that_comes_too_soon_waits_as_it_is_told(
+    header: tuple[str, str], proxy, api: HfApi, cut_api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    """Such a commit was not made, so asking again makes no second."""
+    seen: list[float] = []
+
+    def too_soon(method: str, path: str) -> bool:
+        if "/commit/" in path:
+            seen.append(time.monotonic())
+        return False
+
+    proxy.refuse = too_soon
+    proxy.answers = lambda m, path: (
+        (429, [header], b"{}") if "/commit/" in path and len(seen) == 1 else None
+    )
+    notes = Notes()
+    plan = make_plan(release, REPO, api=cut_api)
+    receipt = publish.publish(plan, api=cut_api, progress=notes, receipts=tmp_path / "receipts")
+    assert len(seen) == 2 and seen[1] - seen[0] >= 1
+    assert "waiting 1 seconds" in notes.text
+    assert commits(api) == [receipt.commit, receipt.parent_commit]
+
+
+def test_a_pause_of_hours_is_told_and_not_waited_for(
+    proxy, api: HfApi, cut_api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    proxy.answers = lambda m, path: (
+        (429, [("Retry-After", "7200")], b"{}") if "/commit/" in path else None
+    )
+    plan = make_plan(release, REPO, api=cut_api)
+    with pytest.raises(CheckFailed, match="fewer requests") as failure:
+        publish.publish(plan, api=cut_api, receipts=tmp_path / "receipts")
+    assert "in 7200 seconds" in str(failure.value)
+    assert proxy.count("POST", "/commit/") == 1
 
 
 def test_a_repository_whose_making_was_not_answered_is_used(

@@ -107,42 +107,6 @@ def test_files_that_are_only_on_the_remote_are_kept(
     assert api.file_exists(REPO, "notes.txt", revision=receipt.commit)
 
 
-def test_a_remote_that_moved_since_the_plan_is_not_touched(
-    api: HfApi, release: Path, tmp_path: Path
-) -> None:
-    _, first = push(api, release, tmp_path / "receipts")
-    (release / "LICENSE").write_text("Mine\n")
-    plan = make_plan(release, REPO, api=api)
-    theirs = api.upload_file(path_or_fileobj=b"x", path_in_repo="theirs.txt", repo_id=REPO).oid
-    with pytest.raises(CheckFailed) as failure:
-        publish(plan, api=api, receipts=tmp_path / "receipts")
-    assert first.commit[:12] in failure.value.message
-    assert theirs[:12] in failure.value.message
-    assert commits(api)[0] == theirs
-
-
-def test_a_remote_that_moves_at_the_last_moment_is_not_touched(
-    proxy, cut_api: HfApi, api: HfApi, release: Path, tmp_path: Path
-) -> None:
-    """The branch is looked at first, but only the guard of the commit itself closes the gap."""
-    push(cut_api, release, tmp_path / "receipts")
-    (release / "LICENSE").write_text("Mine\n")
-    plan = make_plan(release, REPO, api=cut_api)
-    theirs = []
-
-    def another_is_faster(method: str, path: str) -> bool:
-        if method == "POST" and "/commit/" in path and not theirs:
-            info = api.upload_file(path_or_fileobj=b"x", path_in_repo="theirs.txt", repo_id=REPO)
-            theirs.append(info.oid)
-        return False
-
-    proxy.refuse = another_is_faster
-    with pytest.raises(CheckFailed, match="nothing was overwritten") as failure:
-        publish(plan, api=cut_api, receipts=tmp_path / "receipts")
-    assert theirs[0][:12] in failure.value.message
-    assert commits(api)[0] == theirs[0]
-
-
 def test_a_file_that_changed_since_the_plan_is_not_sent(
     api: HfApi, release: Path, tmp_path: Path
 ) -> None:

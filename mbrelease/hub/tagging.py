@@ -1,0 +1,58 @@
+"""Set a tag once, whatever becomes of the answers; one that is there is never moved."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mbrelease.errors import CheckFailed
+from mbrelease.hub.client import sentence
+from mbrelease.hub.patience import patiently
+from mbrelease.hub.plan import Plan
+from mbrelease.hub.remote import read_refs
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+# A Hub may show its references as they were a moment ago.
+LOOKS_SECONDS = (0.0, 1.0, 3.0)
+
+
+def ensure_tag(plan: Plan, commit: str, api: HfApi) -> None:
+    """Set the tag of ``plan`` to ``commit``, unless it is there.
+
+    Raises:
+        CheckFailed: it was not set, or names another commit.
+    """
+    tag = plan.tag
+    assert tag is not None
+    found = read_refs(api, plan.repo_id)[1].get(tag)
+    failure: Exception | None = None
+    if found is None:
+        try:
+            patiently(lambda: api.create_tag(plan.repo_id, tag=tag, revision=commit))
+        except Exception as error:
+            failure = error
+        # Read back in either case: the answer may have been lost, or another may have been faster.
+        found = _look(plan.repo_id, tag, api)
+    if found is None:
+        told = sentence(failure, api, plan.repo_id) if failure else None
+        raise CheckFailed(
+            f"published as {commit[:12]} and verified, but the tag '{tag}' was not set"
+            + (f": {told.message}" if told else ""),
+            mend="run the same command again: it only sets the tag",
+        ) from failure
+    if found != commit:
+        raise CheckFailed(
+            f"published as {commit[:12]} and verified, but the tag '{tag}' names {found[:12]}",
+            mend="choose another tag and run the command again",
+        )
+
+
+def _look(repo_id: str, tag: str, api: HfApi) -> str | None:
+    for pause in LOOKS_SECONDS:
+        time.sleep(pause)
+        found = read_refs(api, repo_id)[1].get(tag)
+        if found is not None:
+            return found
+    return None

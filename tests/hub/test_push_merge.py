@@ -1,0 +1,248 @@
+"""Others write on the Hub too: what they wrote is never overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from mbrelease.cli.main import main
+from mbrelease.errors import CheckFailed
+from mbrelease.hub.plan import make_plan
+from mbrelease.hub.publish import publish
+from mbrelease.hub.receipt import Receipt
+from mbrelease.progress import Silent
+
+REPO = "rehearsal/tiny"
+CARD = """---
+license: apache-2.0
+language: [en]
+---
+<!-- mbrelease:title -->
+
+# Tiny
+
+<!-- /mbrelease:title -->
+
+My own words.
+
+<!-- mbrelease:usage -->
+
+Use it so.
+
+<!-- /mbrelease:usage -->
+
+The end.
+"""
+
+
+class Notes(Silent):
+    """What was said."""
+
+    text = ""
+
+    def note(self, message: str) -> None:
+        self.text += message + "\n"
+
+
+@pytest.fixture
+def card(release: Path) -> Path:
+    path = release / "README.md"
+    path.write_text(CARD)
+    return path
+
+
+def push(api: HfApi, release: Path, **options: object) -> Receipt:
+    plan = make_plan(release, REPO, api=api)
+    return publish(plan, api=api, receipts=release.parent / "receipts", **options)  # type: ignore[arg-type]
+
+
+def edit(api: HfApi, path: str, text: str) -> str:
+    data = text.encode()
+    return str(api.upload_file(path_or_fileobj=data, path_in_repo=path, repo_id=REPO).oid)
+
+
+def text_at(api: HfApi, revision: str, folder: Path) -> str:
+    place = api.hf_hub_download(REPO, "README.md", revision=revision, local_dir=folder / revision)
+    return Path(place).read_text()
+
+
+def head(api: HfApi) -> str:
+    return str(api.model_info(REPO).sha)
+
+
+def test_files_that_another_added_since_the_plan_stay(
+    api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    first = push(api, release)
+    (release / "LICENSE").write_text("Mine\n")
+    plan = make_plan(release, REPO, api=api)
+    theirs = edit(api, "theirs.txt", "x")
+    notes = Notes()
+    receipt = publish(plan, api=api, progress=notes, receipts=tmp_path / "receipts")
+    assert f"{first.commit[:12]} → {theirs[:12]}: theirs.txt added" in notes.text
+    assert receipt.parent_commit == theirs
+    assert api.file_exists(REPO, "theirs.txt", revision=receipt.commit)
+    assert receipt.summary.remote_only == ["theirs.txt"]
+
+
+def test_a_remote_that_moves_at_the_last_moment_is_followed(
+    proxy, cut_api: HfApi, api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    """The branch is looked at first, but only the guard of the commit itself closes the gap."""
+    push(cut_api, release)
+    (release / "LICENSE").write_text("Mine\n")
+    plan = make_plan(release, REPO, api=cut_api)
+    theirs: list[str] = []
+
+    def another_is_faster(method: str, path: str) -> bool:
+        if method == "POST" and "/commit/" in path and not theirs:
+            theirs.append(edit(api, "theirs.txt", "x"))
+        return False
+
+    proxy.refuse = another_is_faster
+    receipt = publish(plan, api=cut_api, receipts=tmp_path / "receipts")
+    assert receipt.parent_commit == theirs[0]
+    assert api.file_exists(REPO, "theirs.txt", revision=receipt.commit)
+
+
+def test_one_who_is_always_faster_is_not_overwritten(
+    proxy, cut_api: HfApi, api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    push(cut_api, release)
+    (release / "LICENSE").write_text("Mine\n")
+    plan = make_plan(release, REPO, api=cut_api)
+    theirs: list[str] = []
+
+    def always_faster(method: str, path: str) -> bool:
+        if method == "POST" and "/commit/" in path:
+            theirs.append(edit(api, f"theirs-{len(theirs)}.txt", "x"))
+        return False
+
+    proxy.refuse = always_faster
+    with pytest.raises(CheckFailed, match="nothing was overwritten") as failure:
+        publish(plan, api=cut_api, receipts=tmp_path / "receipts")
+    assert head(api) == theirs[-1]
+    assert theirs[-1][:12] in failure.value.message
+
+
+def test_another_version_of_a_file_of_the_release_stops_the_push(
+    api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    push(api, release)
+    (release / "LICENSE").write_text("Mine\n")
+    plan = make_plan(release, REPO, api=api)
+    theirs = edit(api, "averaging.json", "{}")
+    with pytest.raises(CheckFailed, match=r"averaging\.json is not as planned there"):
+        publish(plan, api=api, receipts=tmp_path / "receipts")
+    assert head(api) == theirs
+
+
+def test_what_was_written_on_the_hub_goes_into_the_card_and_into_the_folder(
+    api: HfApi, release: Path, card: Path, tmp_path: Path
+) -> None:
+    push(api, release)
+    card.write_text(CARD.replace("Use it so.", "Use it like this."))
+    plan = make_plan(release, REPO, api=api)
+    theirs = edit(api, "README.md", CARD.replace("The end.", "The end.\n\nThanks to all."))
+    notes = Notes()
+    receipt = publish(plan, api=api, progress=notes, receipts=tmp_path / "receipts")
+    wanted = CARD.replace("Use it so.", "Use it like this.").replace(
+        "The end.", "The end.\n\nThanks to all."
+    )
+    assert text_at(api, receipt.commit, tmp_path) == card.read_text() == wanted
+    assert receipt.card_taken_over_from == theirs
+    assert "README.md takes over what was written on the Hub" in notes.text
+    assert not make_plan(release, REPO, api=api).has_changes
+
+
+def test_an_edit_of_months_ago_is_found_by_the_last_receipt(
+    api: HfApi, release: Path, card: Path, tmp_path: Path
+) -> None:
+    """The plan sees the edited card as what is there; only the receipt knows what was published."""
+    push(api, release)
+    edit(api, "README.md", CARD.replace("My own words.", "Better words."))
+    card.write_text(CARD.replace("Use it so.", "Use it like this."))
+    receipt = push(api, release)
+    text = text_at(api, receipt.commit, tmp_path)
+    assert "Better words." in text and "Use it like this." in text
+
+
+def test_a_card_that_only_the_hub_changed_is_not_undone(
+    api: HfApi, release: Path, card: Path
+) -> None:
+    push(api, release)
+    theirs = edit(api, "README.md", CARD.replace("My own words.", "Better words."))
+    receipt = push(api, release)
+    assert receipt.commit == theirs, "nothing was left to send"
+    assert "Better words." in card.read_text()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told"),
+    [
+        (
+            CARD.replace("My own words.", "Mine."),
+            CARD.replace("My own words.", "Theirs."),
+            "line 11 here: “Mine.”; line 11 at the Hub: “Theirs.”",
+        ),
+        (
+            CARD.replace("Use it so.", "Use it like this."),
+            CARD.replace("Use it so.", "Do not use it."),
+            "the generated region 'usage' was changed at the Hub",
+        ),
+        (
+            CARD.replace("Use it so.", "Use it like this."),
+            CARD.replace("# Tiny", "# Tinier"),
+            "the generated region 'title' was changed at the Hub",
+        ),
+        (
+            CARD.replace("license: apache-2.0", "license: mit"),
+            CARD.replace("license: apache-2.0", "license: cc0-1.0"),
+            "line 2 here: “license: mit”",
+        ),
+    ],
+)
+def test_a_clash_is_told_by_its_lines_and_ends_with_nothing_sent(
+    ours: str, theirs: str, told: str, api: HfApi, release: Path, card: Path
+) -> None:
+    push(api, release)
+    commit = edit(api, "README.md", theirs)
+    card.write_text(ours)
+    with pytest.raises(CheckFailed) as failure:
+        push(api, release)
+    assert told in failure.value.message
+    assert failure.value.exit_code == 1
+    assert head(api) == commit
+    assert card.read_text() == ours
+    assert f"--base {commit}" in str(failure.value)
+
+
+def test_base_says_that_the_folder_takes_account_of_it(
+    api: HfApi, release: Path, card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(api, release)
+    theirs = edit(api, "README.md", CARD.replace("My own words.", "Theirs."))
+    card.write_text(CARD.replace("My own words.", "Mine and theirs."))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", api.endpoint)
+    monkeypatch.setenv("HF_TOKEN", str(api.token))
+    call = ["push", str(release), "--to", REPO]
+    assert main([*call, "--plan"]) == 1
+    assert main(call) == 1
+    assert main([*call, "--base", theirs]) == 0
+    assert "Mine and theirs." in text_at(api, "main", tmp_path)
+
+
+def test_a_tag_that_another_took_meanwhile_is_not_moved(
+    api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    first = push(api, release)
+    (release / "LICENSE").write_text("Mine\n")
+    plan = make_plan(release, REPO, tag="v2", api=api)
+    theirs = edit(api, "theirs.txt", "x")
+    api.create_tag(REPO, tag="v2", revision=first.commit)
+    with pytest.raises(CheckFailed, match="tag 'v2' of rehearsal/tiny names"):
+        publish(plan, api=api, receipts=tmp_path / "receipts")
+    assert head(api) == theirs
