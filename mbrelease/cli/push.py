@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,6 +146,7 @@ class _Source:
     repo_id: str
     receipts: Path
     decision: Path | None
+    variant: str | None = None
     supersedes: str | None = None
     """The repo of the variant that this one supersedes, as far as it is published."""
 
@@ -182,7 +184,7 @@ def _find(release: str, repo_id: str | None, registry_path: Path | None) -> _Sou
     from mbrelease.release_checks.checks import Subject
 
     subject = Subject(folder, project, name)
-    return _Source(subject, repo_id, project.receipts, project.decision(name), old_repo)
+    return _Source(subject, repo_id, project.receipts, project.decision(name), name, old_repo)
 
 
 def _publish(
@@ -194,13 +196,11 @@ def _publish(
     signer: Signer | None,
     as_json: bool,
 ) -> None:
-    from mbrelease.hub.publish import publish
+    from mbrelease.hub.publish import Origin, publish
     from mbrelease.hub.receipt import receipt_path
     from mbrelease.hub.signed_plan import sign_plan
     from mbrelease.hub.signing import sign_file
 
-    if signer is not None:
-        plan = sign_plan(plan, signer, api=api)
     with progress(quiet=as_json) as bar:
         receipt = publish(
             plan,
@@ -208,7 +208,8 @@ def _publish(
             progress=bar,
             message=message,
             receipts=source.receipts,
-            decision_sha256=source.decision_sha256,
+            origin=Origin(source.variant, source.decision_sha256),
+            sign=partial(sign_plan, signer=signer, api=api) if signer is not None else None,
         )
     path = receipt_path(source.receipts, receipt.repo_id, receipt.commit)
     if signer is not None:
