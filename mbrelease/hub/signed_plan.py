@@ -30,6 +30,9 @@ def sign_plan(plan: Plan, signer: Signer, *, api: HfApi) -> Plan:
         UserError: the folder cannot be written, or holds the key.
     """
     plan.require_clean()
+    plan = replace(
+        plan, remote_only=_without(plan.remote_only), deleted=_without(plan.deleted), sign=False
+    )
     there = _published(plan, api)
     digests = {file.path: file.sha256 for file in plan.files}
     place = sign_release(
@@ -38,7 +41,7 @@ def sign_plan(plan: Plan, signer: Signer, *, api: HfApi) -> Plan:
     data = place.read_bytes()
     file = LocalFile(SIGNATURE, len(data), sha256_bytes(data))
     files = tuple(sorted((*plan.files, file), key=lambda each: each.path))
-    signed = replace(plan, files=files, sign=False)
+    signed = replace(plan, files=files)
     if data == there:
         return replace(signed, unchanged=_with(plan.unchanged))
     if plan.tag_commit is not None:
@@ -54,6 +57,10 @@ def sign_plan(plan: Plan, signer: Signer, *, api: HfApi) -> Plan:
 
 def _with(paths: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted((*paths, SIGNATURE)))
+
+
+def _without(paths: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(path for path in paths if path != SIGNATURE)
 
 
 def _published(plan: Plan, api: HfApi) -> bytes | None:

@@ -414,3 +414,16 @@ def test_a_signature_by_key_is_not_one_by_sigstore(
     call = ["verify", str(signed), "--signature", "--identity", "x", "--issuer", "y"]
     assert main(call) == 1
     assert "not by Sigstore" in capsys.readouterr().err
+
+
+def test_without_the_extra_it_is_named(
+    signed: Path,
+    keys: tuple[Path, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "model_signing", None)
+    assert main(["verify", str(signed), "--signature", "--public-key", str(keys[1])]) == 2
+    assert "pip install 'mbrelease[sign]'" in capsys.readouterr().err
+    assert main(["push", str(signed), "--to", "a/b", "--sign-key", str(keys[0])]) == 2
+    assert "pip install 'mbrelease[sign]'" in capsys.readouterr().err
