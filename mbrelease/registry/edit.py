@@ -94,6 +94,23 @@ def add_to_list(path: Path, variant: str, key: str, values: Sequence[str]) -> Ed
     return _edit(path, change)
 
 
+def set_alias(path: Path, alias: str, variant: str) -> Edit:
+    """Let ``alias`` mean ``variant``, whatever it meant before.
+
+    Raises:
+        UserError: there is no such variant, a variant has that name, the place cannot be edited,
+            or the registry would become (or is) invalid.
+    """
+
+    def change(document: Document) -> Document:
+        name = _variant_name(document, variant)
+        if document.at(("variants", alias)) is not None:
+            raise UserError(f"'{alias}' is a variant", mend="choose another alias")
+        return _set(document, ("aliases", alias), name)
+
+    return _edit(path, change)
+
+
 def parse_value(text: str) -> Any:
     """A value given on the command line, read as YAML.
 
