@@ -88,8 +88,9 @@ class Fault:
             raise UserError(f"'{self.call}' reads nothing that could be stale")
 
     def __str__(self) -> str:
-        times = "always" if self.times is None else self.times
-        return f"{self.call}={self.kind}@{self.seconds:g}:{times}+{self.after}"
+        seconds = "" if self.seconds == 1 else f"@{self.seconds:g}"
+        times = ":always" if self.times is None else "" if self.times == 1 else f":{self.times}"
+        return f"{self.call}={self.kind}{seconds}{times}" + (f"+{self.after}" if self.after else "")
 
 
 def parse_fault(text: str) -> Fault:

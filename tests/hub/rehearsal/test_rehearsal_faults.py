@@ -152,7 +152,7 @@ def _status(url: str) -> int:
 )
 def test_a_fault_as_it_is_written(text: str, fault: Fault) -> None:
     assert parse_fault(text) == fault
-    assert parse_fault(str(fault)) == fault
+    assert str(fault) == text
 
 
 @pytest.mark.parametrize(
@@ -223,6 +223,6 @@ def test_a_fault_is_said_in_the_log(root: Path) -> None:
     said: list[str] = []
     with running(root, faults=[Fault("refs", "500")], log=said.append) as url:
         assert _status(f"{url}/api/models/{REPO}/refs?token=secret") == 500
-    assert said[0] == "fault: refs=500@1:1+0"
+    assert said[0] == "fault: refs=500"
     assert said[1].startswith(f"GET    /api/models/{REPO}/refs 500 ")
     assert "secret" not in "".join(said)
