@@ -19,6 +19,7 @@ from mbrelease.cards.reports import Report
 from mbrelease.cards.scores import Evaluation, Row
 from mbrelease.cards.told import Derived, Origin
 from mbrelease.evaluation.dataset import locate
+from mbrelease.evaluation.metric_names import metric_name
 from mbrelease.evaluation.reported import ReportedResult, ReportSource
 from mbrelease.registry.entry import REPO_ID
 from mbrelease.registry.tasks import AnyTask, DatasetSplit, EfficiencyTask
@@ -128,7 +129,7 @@ def _tasks_of(evaluation: Evaluation) -> Iterable[list[Row]]:
 def _metric(row: Row) -> dict[str, Any]:
     value = row.record.metrics[row.key]
     metric_text(row.metric, value)  # stops at what is not a number
-    return {"type": row.key, "value": value, "name": row.metric}
+    return {"type": row.key, "value": value, "name": metric_name(row.metric)}
 
 
 def _dataset(task: AnyTask, split: str, root: Path | None) -> dict[str, str] | None:
@@ -158,17 +159,24 @@ def _reported(
 ) -> Iterable[dict[str, Any]]:
     for (task_name, split, subset, source), group in _groups(results).items():
         task = tasks.get(task_name)
-        type_, label = task_type(task) if task else _guessed(task_name, group)
+        name = _data_name(group[0])
+        type_, label = task_type(task) if task else _guessed(name, group)
         dataset = _dataset(task, split, root) if task is not None else None
         yield {
             "task": {"type": type_, "name": label},
             "dataset": {
-                "name": one_line(task_name if subset == WHOLE else f"{task_name} {subset}"),
+                "name": name,
                 **(dataset or _unknown(task_name, split, subset)),
             },
             "metrics": [*_means(group)],
             "source": _source(source),
         }
+
+
+def _data_name(report: Report) -> str:
+    result = report.result
+    plain = result.task_name if result.subset == WHOLE else f"{result.task_name} {result.subset}"
+    return one_line(report.data or plain)
 
 
 def _groups(
@@ -219,9 +227,9 @@ def _means(group: Sequence[Report]) -> Iterable[dict[str, Any]]:
         values = [one.result.value for one in same]
         for value in values:
             metric_text(metric, value)
-        name = metric if len(values) == 1 else f"{metric}, mean of {len(values)} seeds"
+        seeds = f", mean of {len(values)} seeds" if len(values) > 1 else ""
         value = values[0] if len(values) == 1 else math.fsum(values) / len(values)
-        yield {"type": metric, "value": value, "name": name}
+        yield {"type": metric, "value": value, "name": f"{metric_name(metric)}{seeds}"}
 
 
 def _source(source: ReportSource) -> dict[str, str]:
@@ -230,16 +238,16 @@ def _source(source: ReportSource) -> dict[str, str]:
     return {"url": one_line(source.url), **({"name": ", ".join(said)} if said else {})}
 
 
-def _guessed(task_name: str, group: Sequence[Report]) -> tuple[str, str]:
-    """The kind of a task that no suite has, by its name or by a metric that tells it."""
-    known = _TYPE_OF_TASK.get(task_name)
+def _guessed(name: str, group: Sequence[Report]) -> tuple[str, str]:
+    """The kind of a task that no suite has, by the task or by a metric that tells it."""
+    known = _TYPE_OF_TASK.get(group[0].result.task_name)
     if known is not None:
         return known
     for one in group:
         for pattern, type_, label in _TYPE_OF_METRIC:
             if re.fullmatch(pattern, one.result.metric):
                 return type_, label
-    return "other", one_line(task_name)
+    return "other", name
 
 
 def slug(text: str) -> str:

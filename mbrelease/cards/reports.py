@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from mbrelease.evaluation.reported import (
     reported_folder,
 )
 from mbrelease.registry.project import Project
-from mbrelease.registry.reported_tables import split_reported
+from mbrelease.registry.reported_tables import ReportedTable, split_reported
 
 WHOLE = "default"
 """The subset of a figure that is of all of a task."""
@@ -31,6 +31,8 @@ class Report:
     result: ReportedResult
     entry: Place
     """Where the file tells of it."""
+    data: str | None = None
+    """What the card calls its data; ``None`` where no table of the card has it."""
 
     @cached_property
     def value(self) -> Fraction:
@@ -105,18 +107,29 @@ class Reports:
         return self._accounts[key]
 
     def all_of(self, model: str) -> list[Report]:
-        """Every report of ``model``, by task.
+        """All reports of ``model`` that stand in the tables of its card, in their order.
+
+        Each figure once, as its first source has it. What others report of ``model`` for their
+        own purposes is no part of its card.
+
+        Args:
+            model: A variant.
 
         Raises:
-            UserError: a file is malformed.
+            UserError: two reports contradict each other, or a file is malformed.
         """
-        folder = reported_folder(self._project.evidence, model)
-        return [
-            report
-            for path in sorted(folder.glob("[!.]*.json"))
-            for reports in self._of_task(model, path.stem).values()
-            for report in reports
-        ]
+        found: dict[tuple[str, str, str, str], tuple[Report, ...]] = {}
+        for name in self._project.variant(model).card.tables:
+            table = self._project.registry.tables[name]
+            for column in table.columns:
+                if column.metric is None:
+                    continue
+                for account in self.accounts(model, column.metric, table.split).values():
+                    data = _data_name(table, column.label, column.metric)
+                    one = account.reports[0].result
+                    key = (one.task_name, one.subset, one.split, one.metric)
+                    found.setdefault(key, tuple(replace(r, data=data) for r in account.reports))
+        return [report for reports in found.values() for report in reports]
 
     def subsets(self, model: str, task: str, metric: str) -> list[str]:
         """The named parts of ``task`` that ``metric`` was reported of, in the order of the file."""
@@ -143,6 +156,23 @@ class Reports:
                 report = Report(result, file.at("scores", result.split, position))
                 found.setdefault((result.subset, result.metric), []).append(report)
         return self._tasks[model, task]
+
+
+def _data_name(table: ReportedTable, label: str, metric: str) -> str:
+    """What a reader of ``table`` calls the data of the column ``label``."""
+    shown = {
+        split_reported(one)
+        for column in table.columns
+        for one in (column.mean if column.metric is None else [column.metric])
+    }
+    task, subset, _ = split_reported(metric)
+    same = [one for one in shown if one[:2] == (task, subset)]
+    if len(same) == len(shown) or (subset is None and {one[0] for one in shown} == {task}):
+        return table.title
+    if len(same) > 1:  # the labels are of its metrics
+        return f"{task} {subset or ''} ({table.title})"
+    # Parts of other tasks may have the same names.
+    return label if subset is None else f"{label} ({table.title})"
 
 
 def _account(metric: str, model: str, reports: list[Report]) -> Account:

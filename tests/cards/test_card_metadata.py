@@ -9,13 +9,16 @@ import yaml
 from card_projects import AVERAGE, REGISTRY, Build, Built
 from huggingface_hub import ModelCard, ModelCardData
 
+from mbrelease.cards.arithmetic import fields_of
 from mbrelease.cards.card import render_card, render_folder_card
 from mbrelease.cards.lineage import UNKNOWN
 from mbrelease.cards.metadata import front_matter
-from mbrelease.cards.reports import Report
-from mbrelease.cards.told import Place
-from mbrelease.evaluation.reported import ReportedResult, ReportSource
+from mbrelease.cards.model_index import index_origins, model_index
+from mbrelease.cards.reports import Report, Reports
+from mbrelease.cards.told import Derived, Place
+from mbrelease.evaluation.reported import ReportedResult, ReportSource, write_reported
 from mbrelease.metadata.check import check_metadata
+from mbrelease.registry.load import load_project
 from mbrelease.registry.schema import Emissions
 
 
@@ -301,8 +304,8 @@ def test_a_reported_result_names_its_source() -> None:
                 "name": "beir nfcorpus", "type": "beir", "config": "nfcorpus", "split": "test",
             },
             "metrics": [
-                {"type": "ndcg_at_10", "value": 52.1, "name": "ndcg_at_10"},
-                {"type": "mrr", "value": 1 / 3, "name": "mrr"},
+                {"type": "ndcg_at_10", "value": 52.1, "name": "nDCG@10"},
+                {"type": "mrr", "value": 1 / 3, "name": "mean reciprocal rank"},
             ],
             "source": {"url": PAPER.url, "name": "The owl paper, Table 5"},
         }
@@ -322,13 +325,89 @@ def test_reports_that_cannot_be_marked_or_are_of_something_else_are_left_out() -
 def test_several_seeds_of_a_report_are_their_mean() -> None:
     metadata = written(reported=[report("f1", 0.1, seed=0), report("f1", 0.2, seed=1)])
     (metric,) = metadata["model-index"][0]["results"][0]["metrics"]
-    assert metric == {"type": "f1", "value": (0.1 + 0.2) / 2, "name": "f1, mean of 2 seeds"}
+    assert metric == {"type": "f1", "value": (0.1 + 0.2) / 2, "name": "F1, mean of 2 seeds"}
 
 
 def test_a_split_that_nobody_named_is_not_made_up() -> None:
     metadata = written(reported=[report(split="unstated", task_name="Owls & Others")])
     (result,) = metadata["model-index"][0]["results"]
     assert result["dataset"] == {"name": "Owls & Others", "type": "owls-others"}
+
+
+TABLES = """\
+version: 1
+family: Owls
+variants:
+  owl: {card: {tables: [all, parts, nests]}}
+  owlet: {parents: [{variant: owl, relation: fine-tuning}], card: {tables: [songs]}}
+tables:
+  all:
+    title: All benchmarks
+    models: [owl]
+    columns:
+      - {label: BEIR, metric: beir/ndcg@10}
+      - {label: Mean, mean: [beir/ndcg@10, nests/mrr]}
+  parts:
+    title: The parts of BEIR
+    models: [owl]
+    columns:
+      - {label: NFCorpus, metric: "beir[nfcorpus]/ndcg@10"}
+      - {label: Average, metric: beir/ndcg@10}
+  nests:
+    title: Finding nests
+    models: [owl]
+    columns: [{label: Recall@1, metric: nests/recall@1}, {label: MRR, metric: nests/mrr}]
+  songs:
+    title: Songs
+    models: [owlet, owl]
+    columns: [{label: Calls, metric: calls/f1}]
+"""
+
+
+def test_reported_results_are_those_of_the_cards_own_tables_each_once(tmp_path: Path) -> None:
+    later = ReportSource(PAPER.url, PAPER.name, "Table 7")
+    (tmp_path / "registry.yaml").write_text(TABLES)
+    write_reported(
+        tmp_path / "evidence",
+        "owl",
+        [
+            report(), report(source=later), report(value=23.7, subset="nfcorpus", source=later),
+            report("mrr", 0.2, task_name="nests", seed=0),
+            report("mrr", 0.3, task_name="nests", seed=1),
+            report("recall_at_1", 0.1, task_name="nests"),
+            report("f1", 70.0, task_name="calls"),  # which the card of owlet compares with
+            report("map", 12.0),
+        ],
+    )  # fmt: skip
+    write_reported(tmp_path / "evidence", "owlet", [report("f1", 71.0, task_name="calls")])
+    given = Reports(load_project(tmp_path / "registry.yaml")).all_of("owl")
+    index = model_index("x", None, given)
+    assert index is not None
+    assert [
+        (r["dataset"]["name"], r["source"]["name"], [(m["name"], m["value"]) for m in r["metrics"]])
+        for r in index[0]["results"]
+    ] == [
+        ("BEIR", "The owl paper, Table 5", [("nDCG@10", 52.1)]),
+        ("NFCorpus (The parts of BEIR)", "The owl paper, Table 7", [("nDCG@10", 23.7)]),
+        (
+            "Finding nests",
+            "The owl paper, Table 5",
+            [("recall@1", 0.1), ("mean reciprocal rank, mean of 2 seeds", 0.25)],
+        ),
+    ]
+    # The origins stand in the order of the values.
+    values = [m["value"] for r in index[0]["results"] for m in r["metrics"]]
+    origins = index_origins(None, given)
+    first = [fields_of(origin)[0] for origin in origins]
+    assert len(values) == len(origins) == 4
+    assert [field.value for field in first] == [52.1, 23.7, 0.1, 0.2]
+    assert isinstance(origins[3], Derived) and len(fields_of(origins[3])) == 2
+
+
+def test_what_others_report_of_a_base_stands_on_their_cards_alone() -> None:
+    project = load_project(Path(__file__).parents[2] / "registry.yaml")
+    said = {report.result.task_name for report in Reports(project).all_of("modernbert-base")}
+    assert "beir-dpr" in said and not said & {"chemprot", "arxiv-categories", "title-abstract"}
 
 
 def test_data_of_the_hub_are_named_as_the_hub_does(build: Build, tmp_path: Path) -> None:
