@@ -185,6 +185,7 @@ def test_a_signed_model_is_not_made_untrue_by_an_unsigned_push(
     assert push(release) == 1
     assert "the model.sig on the Hub would not hold" in " ".join(capsys.readouterr().err.split())
     assert push(release, "--delete", SIGNATURE) == 0
+    assert not at_hub.file_exists(REPO, SIGNATURE)
 
 
 def test_unsigned_files_beside_signed_ones_are_a_problem(
@@ -275,3 +276,36 @@ def test_a_copy_without_its_signature_still_verifies_nothing(
     copy = Path(shutil.copytree(release, tmp_path / "copy"))
     (copy / SIGNATURE).unlink()
     assert verify(copy, keys[1]) == 2
+
+
+def test_a_card_that_was_edited_on_the_hub_is_signed_as_it_is_published(
+    at_hub: HfApi, release: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert push(release, "--sign-key", keys[0]) == 0
+    readme = (release / "README.md").read_text()
+    edited = readme.replace("A tiny model.", "A tiny model of owls.")
+    at_hub.upload_file(path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id=REPO)
+    (release / "README.md").write_text(readme.replace("language: [en]", "language: [de]"))
+    assert push(release, "--sign-key", keys[0]) == 0
+    folder = download(at_hub, tmp_path / "downloaded")
+    assert "A tiny model of owls." in (folder / "README.md").read_text()
+    assert "language: [de]" in (folder / "README.md").read_text()
+    assert verify(folder, keys[1]) == 0
+
+
+def test_without_the_key_no_edited_card_goes_out_under_the_old_signature(
+    at_hub: HfApi, release: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mbrelease.hub.signing import sign_release
+    from mbrelease.hub.signing_keys import read_private_key
+
+    assert push(release, "--sign-key", keys[0]) == 0
+    readme = (release / "README.md").read_text()
+    edited = readme.replace("A tiny model.", "A tiny model of owls.")
+    at_hub.upload_file(path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id=REPO)
+    (release / "README.md").write_text(readme.replace("language: [en]", "language: [de]"))
+    sign_release(release, read_private_key(keys[0]))
+    before = heads(at_hub)
+    assert push(release) == 1
+    assert "was made for other files: README.md was changed" in capsys.readouterr().err
+    assert heads(at_hub) == before
