@@ -11,12 +11,19 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from signing_keys import write_keys
 
 from mbrelease.cli.main import main
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.hub.signed_files import SIGNATURE
 from mbrelease.hub.signing import sign_release, verify_signature
-from mbrelease.hub.signing_keys import GITHUB_ISSUER, Identity, Keyless, read_keyless
+from mbrelease.hub.signing_keys import (
+    GITHUB_ISSUER,
+    Identity,
+    Keyless,
+    read_keyless,
+    read_private_key,
+)
 
 WORKFLOW = "owls/owl-science/.github/workflows/release.yml@refs/tags/v1.0"
 
@@ -39,6 +46,12 @@ def token(**claims: object) -> str:
     return ".".join(
         base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts
     )
+
+
+@pytest.fixture(autouse=True)
+def sigstore_writes_nothing_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "sigstore"))
 
 
 @pytest.fixture
@@ -113,6 +126,22 @@ def test_without_a_network_nothing_is_signed(job, release: Path) -> None:
     with pytest.raises(CheckFailed, match="Sigstore"):
         sign_release(release, read_keyless())
     assert not (release / SIGNATURE).exists()
+
+
+def test_a_certificate_and_a_key_are_told_apart(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private, public = write_keys(tmp_path / "keys")
+    place = sign_release(release, read_private_key(private))
+    bundle = json.loads(place.read_text())
+    bundle["verificationMaterial"] = {"certificate": {"rawBytes": "AA=="}, "tlogEntries": []}
+    place.write_text(json.dumps(bundle))
+    call = ["verify", str(release), "--signature"]
+    assert main([*call, "--public-key", str(public)]) == 1
+    assert "was signed without a key, by Sigstore" in capsys.readouterr().err
+    # Whether the certificate is good, only Sigstore's own keys can tell.
+    assert main([*call, "--identity", "x", "--issuer", "y"]) == 1
+    assert "Sigstore could not be asked" in capsys.readouterr().err
 
 
 @pytest.mark.skip(reason="needs Sigstore (sigstore.dev) and the identity of a job")
