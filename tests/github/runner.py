@@ -157,6 +157,7 @@ class Runner:
             done.log += f"--- {step['name']}\n{ended.stdout}"
             done.succeeded = done.succeeded and ended.returncode == 0
             outputs = _assignments(files["OUTPUT"].read_text())
+            told |= _assignments(files["ENV"].read_text())
             if "id" in step:
                 contexts["steps"][step["id"]] = {"outputs": outputs}
         done.summary = files["STEP_SUMMARY"].read_text()
