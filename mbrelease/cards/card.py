@@ -14,7 +14,12 @@ from mbrelease import __version__
 from mbrelease.cards.context import CardContext, folder_context, variant_context
 from mbrelease.cards.eval_results import eval_results
 from mbrelease.cards.figures import SECTIONS, Figure, figures
-from mbrelease.cards.render import CARD_TEMPLATE, render, template_folders
+from mbrelease.cards.render import (
+    CARD_TEMPLATE,
+    check_own_templates,
+    render,
+    template_folders,
+)
 from mbrelease.cards.snippets.outputs import with_outputs
 from mbrelease.cards.snippets.records import Outcomes, known_outcomes
 from mbrelease.cards.told import Origin, Span, extract
@@ -90,6 +95,7 @@ class Draft:
             release = self.project.release(self.variant)
             outcomes = known_outcomes(self.project.evidence, weights_sha256, release)
         own_templates = self.project.root / OWN_TEMPLATES
+        check_own_templates(own_templates)
         return _card(self.variant, context, own_templates, outcomes, self.figures)
 
 

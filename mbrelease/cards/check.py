@@ -17,14 +17,17 @@ from mbrelease.cards.card import GENERATED_KEYS, Card, make_card
 from mbrelease.cards.fields import read_field
 from mbrelease.cards.figures import FIGURES, picture_faults
 from mbrelease.cards.lock import Lock, lock_path, read_lock
-from mbrelease.cards.told import Derived, Field, Origin
+from mbrelease.cards.told import Derived, Field, Origin, place
 from mbrelease.cards.trace import FRONT_MATTER, NUMBER, Number
+from mbrelease.cards.write import require_regions
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.files import read_json, read_text
 from mbrelease.metadata.regions import Page, generated_keys, read_page
 from mbrelease.registry.project import Project
+from mbrelease.selection.decision import read_decision
 
 _SHOWN = 100
+_BEFORE = 30
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,12 @@ def check_card(project: Project, variant: str, readme: Path) -> Checked:
     if lock.variant != name:
         raise UserError(f"{readme} is the card of '{lock.variant}', not of '{name}'")
     text = read_text(readme)
-    page = read_page(text, str(readme))
+    page = require_regions(read_page(text, str(readme)), readme, text)
     lines = _Lines(str(readme), text)
-    found = [*_records(lines, page, lock, _Records(project))]
+    found = [
+        *_records(lines, page, lock, _Records(project)),
+        *_decision(lines, page, lock, project),
+    ]
     try:
         fresh = make_card(
             project, name, pictures=lock.pictures.keys(), version=lock.mbrelease_version
@@ -138,13 +144,14 @@ def _front_matter(lines: _Lines, page: Page, fresh: Card) -> Iterator[Difference
 
 def _regions(lines: _Lines, page: Page, fresh: Card) -> Iterator[Difference]:
     old, new = page.regions, fresh.page.regions
-    for name in old.keys() - new.keys():
-        yield Difference(
-            lines.file, lines.of("", name), f"nothing is known any more for the section '{name}'"
-        )
-    for name in new.keys() - old.keys():
-        last = lines.text.count("\n")
-        yield Difference(lines.file, last, f"the section '{name}' is missing from the card")
+    for name in old:
+        if name not in new:
+            message = f"the records give nothing for the section '{name}' any more"
+            yield Difference(lines.file, lines.of("", name), message)
+    for name in new:
+        if name not in old:
+            last = lines.text.count("\n")
+            yield Difference(lines.file, last, f"the section '{name}' is missing from the card")
     for name, text in old.items():
         if name in new and text != new[name]:
             numbers = [number for number in fresh.numbers if number.region == name]
@@ -188,9 +195,8 @@ def _of_line(
         return
     if _skeleton(stands.replace("**", "")) == _skeleton(expected.replace("**", "")):
         record = _recorded(numbers[0].origin) if numbers else None
-        yield Difference(
-            file, line, f"what is bold here is not the best: {_short(expected)}", record=record
-        )
+        message = f"the best value is not the bold one: {_short(expected)}"
+        yield Difference(file, line, message, record=record)
         return
     record = next((_recorded(n.origin) for n in numbers if n.text not in written), None)
     yield Difference(file, line, _instead(stands, expected), record=record)
@@ -198,10 +204,20 @@ def _of_line(
 
 def _instead(stands: str | None, expected: str | None) -> str:
     if expected is None:
-        return f"this is not what the records give, who wrote it? '{_short(stands or '')}'"
+        return f"the records do not give this line: '{_short(stands or '')}'"
     if stands is None:
         return f"the card lacks what the records give: '{_short(expected)}'"
-    return f"'{_short(stands)}' stands here, and the card should say '{_short(expected)}'"
+    one, other = _where_they_part(" ".join(stands.split()), " ".join(expected.split()))
+    return f"'{one}' stands here, and the card should say '{other}'"
+
+
+def _where_they_part(one: str, other: str) -> tuple[str, str]:
+    """Both texts, from a little before the first place where they differ."""
+    pairs = enumerate(zip(one, other, strict=False))
+    same_start = next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
+    start = max(0, one.rfind(" ", 0, max(0, same_start - _BEFORE)) + 1)
+    lead = "…" if start else ""
+    return lead + _short(one[start:]), lead + _short(other[start:])
 
 
 def _skeleton(line: str) -> str:
@@ -277,6 +293,7 @@ def _records(lines: _Lines, page: Page, lock: Lock, records: _Records) -> Iterat
     """The numbers of the lock, each derived once more from its records."""
     regions = page.regions
     first = {name: lines.of(text, name) for name, text in regions.items()}
+    lost: dict[str, list[tuple[int, str, str | None]]] = {}
     for number in lock.numbers:
         if number.origin is None:
             continue
@@ -290,10 +307,7 @@ def _records(lines: _Lines, page: Page, lock: Lock, records: _Records) -> Iterat
         try:
             value = recomputed(number.origin, records.read)
         except LookupError as error:
-            yield Difference(
-                lines.file, line, f"the record of {number.text} is lost: {record}: {error.args[0]}",
-                number.text, record,
-            )  # fmt: skip
+            lost.setdefault(str(error.args[0]), []).append((line, number.text, record))
             continue
         stated = number.origin.value
         if value is not None and stated is not None and not same(value, stated):
@@ -307,6 +321,37 @@ def _records(lines: _Lines, page: Page, lock: Lock, records: _Records) -> Iterat
                 lines.file, line, f"{number.text} is no rounding of {value}, from {record}",
                 number.text, record,
             )  # fmt: skip
+
+    for reason, numbers in lost.items():
+        line, text, record = numbers[0]
+        more = f", as of {len(numbers) - 1} other numbers" if len(numbers) > 1 else ""
+        message = f"the record of {text} is lost{more}: {record}: {reason}"
+        yield Difference(lines.file, line, message, text, record)
+
+
+def _decision(lines: _Lines, page: Page, lock: Lock, project: Project) -> Iterator[Difference]:
+    """What the evidence says otherwise than the decision that the card repeats."""
+    path = project.decision(lock.variant)
+    if not path.is_file():
+        return
+    from mbrelease.cards.check_decision import doubts
+
+    try:
+        decision = read_decision(path)
+    except UserError:
+        return  # told already: the card cannot be derived
+    file = place(project.root, path).file
+    first = {name: lines.of(text, name) for name, text in page.regions.items()}
+    shown = {
+        field.field: first[number.region] + number.line - 1
+        for number in reversed(lock.numbers)
+        if number.origin is not None and number.region in first
+        for field in fields_of(number.origin)
+        if field.file == file
+    }
+    for doubt in doubts(project, lock.variant, decision):
+        line = shown.get(doubt.field, first.get("choice", 1))
+        yield Difference(lines.file, line, doubt.message, record=doubt.record)
 
 
 def _results(readme: Path, lock: Lock, fresh: Card) -> Iterator[Difference]:

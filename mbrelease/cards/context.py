@@ -29,6 +29,7 @@ from mbrelease.cards.lineage import (
 from mbrelease.cards.looks import Looks, read_looks
 from mbrelease.cards.metadata import front_matter
 from mbrelease.cards.model_index import index_origins
+from mbrelease.cards.model_record import ModelRecord, Sizes
 from mbrelease.cards.numbers import count_text, metric_text
 from mbrelease.cards.published import PublishedTable, read_published
 from mbrelease.cards.reports import Report, Reports
@@ -40,13 +41,11 @@ from mbrelease.cards.told import Origin, Place, Told, derived, phrase, place
 from mbrelease.cards.training import Training, read_training
 from mbrelease.cards.weights import (
     Average,
-    Sizes,
     Weights,
+    describe,
     find_weights,
-    log_of,
     read_average,
     read_decision_of,
-    size_place,
     sizes,
 )
 from mbrelease.checkpoints.checkpoint import open_checkpoint
@@ -163,6 +162,8 @@ class CardContext:
     source: Source
     metadata: str = field(repr=False)
     """The front matter."""
+    record: ModelRecord | None = field(repr=False)
+    """What is to be kept of the files of the weights."""
     metadata_origins: tuple[Origin, ...] = field(repr=False)
     """Where the values of its results come from, in their order."""
 
@@ -184,7 +185,8 @@ def variant_context(project: Project, name: str, version: str = __version__) -> 
     evaluation = None
     if weights.sha256 is not None:
         own = Column("this model", weights.sha256, weights.checkpoint)
-        evaluation = read_evaluation(project, variant, own, decision)
+        beside = weights.record.beside if weights.record else {}
+        evaluation = read_evaluation(project, variant, own, decision, beside)
     file = place(project.root, project.decision(variant))
     about = _About(
         name=variant,
@@ -224,9 +226,10 @@ def folder_context(folder: Path, repo_id: str | None = None) -> CardContext:
         UserError: the folder is no checkpoint, or ``repo_id`` is not a repo id.
     """
     checkpoint = open_checkpoint(folder)
-    log = log_of(checkpoint, folder)
-    average = read_average(folder, folder)
-    weights = Weights(checkpoint.weights_sha256, checkpoint, average, *(log or (None, None)))
+    state = checkpoint.trainer_state
+    record = describe(checkpoint, state)
+    at = Place("the files of the folder")
+    weights = Weights(checkpoint.weights_sha256, checkpoint, read_average(folder), record, at)
     if repo_id is not None and not re.fullmatch(REPO_ID, repo_id):
         raise UserError(f"'{repo_id}' is not a repo id", mend="such as --to org/name")
     about = _About(
@@ -249,12 +252,10 @@ def folder_context(folder: Path, repo_id: str | None = None) -> CardContext:
         design=table([], []),
     )
     context = _context(about)
-    if log is None:
+    loss = state.eval_loss if state is not None else None
+    if state is None or loss is None:
         return context
-    state, at = log
-    loss = state.eval_loss
-    if loss is None:
-        return context
+    at = Place("trainer_state.json")
     row = [
         "eval_loss",
         at.at("global_step").tell(count_text(state.global_step), state.global_step),
@@ -290,13 +291,17 @@ class _About:
     design: Table
 
     def size_place(self, name: str) -> Place:
-        return size_place(name, self.weights.checkpoint, self.root, self.at.at("architecture"))
+        if self.weights.record is None:
+            return self.at.at("architecture", name)
+        return self.weights.place.at("sizes", name)
 
 
 def _context(about: _About) -> CardContext:
     entry, evaluation, weights = about.entry, about.evaluation, about.weights
-    measured = sizes(weights.checkpoint, entry.architecture)
-    training = read_training(entry, about.at, weights.run_state, weights.run_log)
+    record = weights.record
+    measured = sizes(record, entry.architecture)
+    run = record.run if record else None
+    training = read_training(entry, about.at, run, weights.place.at("run"))
     title = about.at.at("card", "title").tell(entry.card.title or about.name)
     return CardContext(
         model=_model(about, title, measured),
@@ -355,8 +360,17 @@ def _context(about: _About) -> CardContext:
             tasks=about.suite,
             root=about.root,
         ),
+        record=_kept(record, evaluation),
         metadata_origins=index_origins(evaluation, about.reports),
     )
+
+
+def _kept(record: ModelRecord | None, evaluation: Evaluation | None) -> ModelRecord | None:
+    """The record with the models that stand beside this one."""
+    if record is None or evaluation is None:
+        return record
+    beside = {column.label: column.weights_sha256 for column in evaluation.columns[:-1]}
+    return replace(record, beside=beside)
 
 
 def _version(version: str) -> Told:
@@ -465,7 +479,7 @@ def _usage(about: _About, measured: Sizes, training: Training) -> Usage:
         *(t for t in tasks if t.type == "pair" and not t.training),
         *(t for t in tasks if t.type == "classification"),
     ]
-    context, checkpoint = measured.context, about.weights.checkpoint
+    context, record = measured.context, about.weights.record
     whole = about.size_place("context")
     if embedded:
         pooling, length = embedded[0].pooling, embedded[0].max_length
@@ -479,7 +493,7 @@ def _usage(about: _About, measured: Sizes, training: Training) -> Usage:
         pooling,
         at.tell(str(length), length) if at else derived(str(length), "usual length", (), length),
         None if context is None else whole.tell(str(context), context),
-        checkpoint is not None and (checkpoint.path / "modules.json").is_file(),
+        record is not None and record.modules,
     )
 
 

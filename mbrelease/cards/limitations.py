@@ -14,11 +14,11 @@ from markupsafe import Markup
 from mbrelease.cards.choice import Choice
 from mbrelease.cards.languages import language_name
 from mbrelease.cards.looks import Looks
+from mbrelease.cards.model_record import Sizes
 from mbrelease.cards.numbers import count_text, noun_text
 from mbrelease.cards.scores import Evaluation, Row
 from mbrelease.cards.told import Place, Told, derived, listed, phrase
 from mbrelease.cards.training import Training
-from mbrelease.cards.weights import Sizes
 from mbrelease.registry.schema import CardText, Corpus, DataSource, IntendedUse
 from mbrelease.registry.tasks import TrainedTask
 

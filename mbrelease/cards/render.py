@@ -19,9 +19,10 @@ from markupsafe import Markup
 
 from mbrelease.cards import escape, numbers, told
 from mbrelease.cards.tables import Table
-from mbrelease.errors import UserError
+from mbrelease.errors import UserError, did_you_mean
 
 CARD_TEMPLATE = "card.md.j2"
+_INCLUDED = re.compile(r"{%-?\s*(?:include|import|extends|from)\s+[\"']([^\"']+)[\"']")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -35,6 +36,33 @@ def template_folders(own_templates: Path | None) -> list[Path]:
     """Where templates are looked for: a project's own folder first, if there is one."""
     shipped = shipped_templates()
     return [own_templates, shipped] if own_templates and own_templates.is_dir() else [shipped]
+
+
+def check_own_templates(own_templates: Path) -> None:
+    """Refuse a template that nothing would ever use, such as one with a misspelt name.
+
+    Raises:
+        UserError: there is one; the nearest name is proposed.
+    """
+    if not own_templates.is_dir():
+        return
+    known = _names(shipped_templates())
+    own = _names(own_templates)
+    included = {
+        name
+        for path in own.values()
+        for name in _INCLUDED.findall(path.read_text(encoding="utf-8", errors="replace"))
+    }
+    for name in own:
+        if name not in known and name not in included:
+            raise UserError(
+                f"{own[name]}: no template includes it, and none that is shipped has this name",
+                mend=did_you_mean(name, known) or "delete it, or include it",
+            )
+
+
+def _names(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.j2"))}
 
 
 def render(context: Any, folders: list[Path]) -> str:

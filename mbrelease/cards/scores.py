@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,11 +33,18 @@ class Column:
 
     def records(self, project: Project, task: str) -> list[EvidenceRecord]:
         """What was measured of the model on ``task``, with the config it has now."""
-        return [
-            record
-            for record in read_records(project.evidence, self.weights_sha256, task)
-            if self.checkpoint is None or is_of(record, self.checkpoint)
-        ]
+        found: dict[tuple[str, str], EvidenceRecord] = {}
+        for record in read_records(project.evidence, self.weights_sha256, task):
+            if self.checkpoint is not None and not is_of(record, self.checkpoint):
+                continue
+            first = found.setdefault((record.split, record.provenance.key), record)
+            if first.metrics != record.metrics:
+                raise UserError(
+                    f"{record.file} has two records of {task} on {record.split} with the key "
+                    f"{record.provenance.key[:8]}, and they differ",
+                    mend="delete the wrong one, or both and measure again",
+                )
+        return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -196,7 +203,11 @@ class Evaluation:
 
 
 def read_evaluation(
-    project: Project, variant: str, own: Column, decision: Decision | None
+    project: Project,
+    variant: str,
+    own: Column,
+    decision: Decision | None,
+    beside: Mapping[str, str] | None = None,
 ) -> Evaluation | None:
     """Read what was measured of ``variant``, on test where there is a test split, else on dev.
 
@@ -205,7 +216,7 @@ def read_evaluation(
     """
     if project.variant(variant).suite is None:
         return None
-    columns = [*_baselines(project, variant, own, decision), own]
+    columns = [*_baselines(project, variant, own, decision, beside or {}), own]
     rows = [
         row
         for task in project.suite(variant)
@@ -238,9 +249,16 @@ def _place(project: Project, record: EvidenceRecord) -> Place:
 
 
 def _baselines(
-    project: Project, variant: str, own: Column, decision: Decision | None
+    project: Project,
+    variant: str,
+    own: Column,
+    decision: Decision | None,
+    beside: Mapping[str, str],
 ) -> Iterable[Column]:
-    """The parents, the reference of the policy and the version before, each once."""
+    """The parents, the reference of the policy and the version before, each once.
+
+    Those whose weights are not here are known by what ``beside`` kept of them.
+    """
     entry = project.variant(variant)
     names = [parent.variant for parent in entry.parents]
     known = {}
@@ -254,8 +272,9 @@ def _baselines(
         names.append(entry.supersedes)
     seen = {own.weights_sha256}
     for name in dict.fromkeys(names):
-        checkpoint = _on_disk(project, name)
-        sha256 = known.get(name) or (checkpoint.weights_sha256 if checkpoint else None)
+        checkpoint = _on_disk(project, name, kept=name in beside)
+        here = checkpoint.weights_sha256 if checkpoint else None
+        sha256 = known.get(name) or here or beside.get(name)
         if sha256 is None or sha256 in seen:
             continue
         seen.add(sha256)
@@ -263,11 +282,15 @@ def _baselines(
         yield Column(name, sha256, checkpoint if same else None)
 
 
-def _on_disk(project: Project, variant: str) -> Checkpoint | None:
+def _on_disk(project: Project, variant: str, *, kept: bool) -> Checkpoint | None:
     try:
         return released_checkpoint(project, variant)
     except NoWeights:
-        return None  # Its weights are not here, so nothing was measured here either.
+        return None
+    except UserError:
+        if not kept:
+            raise
+        return None  # a folder from a repository without weights
 
 
 def _task_rows(

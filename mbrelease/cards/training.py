@@ -9,10 +9,10 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from mbrelease.cards.lineage import repo_link
+from mbrelease.cards.model_record import Run
 from mbrelease.cards.numbers import amount_text, count_text, real_text, share_text
 from mbrelease.cards.tables import Table, table
 from mbrelease.cards.told import Place, derived, joined, listed, phrase
-from mbrelease.checkpoints.trainer_state import TrainerState
 from mbrelease.registry.schema import Corpus, DataSource, Phase, Variant
 from mbrelease.registry.schema import Training as TrainingFacts
 
@@ -42,22 +42,20 @@ class Training:
     """Where it says so."""
 
 
-def read_training(
-    entry: Variant, at: Place, state: TrainerState | None, log: Place | None
-) -> Training:
+def read_training(entry: Variant, at: Place, run: Run | None, log: Place) -> Training:
     """Put together what the author wrote and what the Trainer logged.
 
     Args:
         entry: The variant.
         at: Where it stands in the registry.
-        state: The Trainer's log of the run.
+        run: What the Trainer logged.
         log: Where that stands.
     """
     facts = entry.training or TrainingFacts()
     corpus = entry.corpus or Corpus()
     training = at.at("training")
     return Training(
-        facts=_facts_table(facts, training, _Log(state, log or Place(""))),
+        facts=_facts_table(facts, training, _Log(run, log)),
         phases=_phases_table(facts.phases, training.at("phases")),
         notes=_notes(facts, training),
         data=_data_table(entry.data, corpus, at.at("data")),
@@ -271,34 +269,33 @@ def _optimizer(facts: TrainingFacts, at: Place) -> str | None:
 class _Log:
     """What the Trainer's log tells where the author does not."""
 
-    state: TrainerState | None
+    run: Run | None
     at: Place
 
     def steps(self) -> str | None:
-        state = self.state
-        if state is None:
+        run = self.run
+        if run is None:
             return None
-        planned = self.at.at("max_steps").tell(count_text(state.max_steps), state.max_steps)
-        if state.global_step == state.max_steps:
+        planned = self.at.at("max_steps").tell(count_text(run.max_steps), run.max_steps)
+        if run.global_step == run.max_steps:
             return planned
-        ran = self.at.at("global_step").tell(count_text(state.global_step), state.global_step)
+        ran = self.at.at("global_step").tell(count_text(run.global_step), run.global_step)
         return phrase("{} of {} planned", ran, planned)
 
     def peak(self) -> str | None:
-        rates = [rate for _, rate in self.state.curve("learning_rate")] if self.state else []
-        if not rates:
+        peak = self.run.peak_learning_rate if self.run else None
+        if peak is None:
             return None
-        logged = self.at.at("log_history").field()
-        peak = derived(real_text(max(rates)), "greatest learning_rate", [logged], max(rates))
-        return phrase("{} at its peak", peak)
+        return phrase(
+            "{} at its peak", self.at.at("peak_learning_rate").tell(real_text(peak), peak)
+        )
 
     def schedule(self) -> str | None:
-        if self.state is None or self.state.decay_start is None:
+        start = self.run.decay_start if self.run else None
+        if start is None:
             return None
-        start = self.state.decay_start
-        logged = self.at.at("log_history").field()
-        step = derived(count_text(start), "step at which learning_rate falls", [logged], start)
-        return phrase("the learning rate falls after step {}", step)
+        step = self.at.at("decay_start").tell(count_text(start), start)
+        return phrase("the learning rate is logged to fall after step {}", step)
 
     def trainer(self) -> str | None:
-        return "Hugging Face Trainer" if self.state else None
+        return "Hugging Face Trainer" if self.run else None

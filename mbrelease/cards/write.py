@@ -16,6 +16,7 @@ from mbrelease.cards.lock import (
     text_sha256,
     write_lock,
 )
+from mbrelease.cards.model_record import record_path, write_record
 from mbrelease.errors import MissingExtra, UserError
 from mbrelease.files import read_text, sha256_file, write_text
 from mbrelease.metadata.regions import Page, generated_keys, merged, read_page
@@ -59,10 +60,12 @@ def write_variant_card(
     """
     name = project.resolve_name(variant)
     draft = read_draft(project, name)
+    if draft.context.record is not None:
+        write_record(record_path(project.evidence, name), draft.context.record)
     # Before anything runs or is drawn: what is there may be another's.
     page = merged_page(draft.card(), readme)
     if run:
-        _run(project, name, page.text, progress)
+        _run(project, name, page.text, readme, progress)
     folder = readme.parent / FIGURES
     known = _known(readme)
     pictures, remarks = _draw(draft.figures, folder, known.pictures if known else {})
@@ -106,6 +109,22 @@ def _unfounded(card: Card) -> list[str]:
     return found if more <= 0 else [*found[:_MOST_REMARKS], f"and {more} more such numbers"]
 
 
+def require_regions(page: Page, readme: Path, text: str) -> Page:
+    """``page``, which was read from ``text``, if it is a card of ours.
+
+    Raises:
+        UserError: it has no generated regions: another hand wrote it, or its line ends hide them.
+    """
+    if page.regions:
+        return page
+    if "\r\n" in text:
+        raise UserError(f"{readme} has the line ends of Windows", mend="save it with \\n alone")
+    raise UserError(
+        f"{readme} was written by another hand: it has no generated regions",
+        mend="move it away, write the card, and bring back what should stand around them",
+    )
+
+
 def merged_page(card: Card, readme: Path) -> Page:
     """``card`` with what the author wrote in ``readme``, if that is there.
 
@@ -115,19 +134,11 @@ def merged_page(card: Card, readme: Path) -> Page:
     if not readme.exists():
         return card.page
     text = read_text(readme)
-    old = read_page(text, str(readme))
-    if not old.regions:
-        if "\r\n" in text:
-            mend = "save it with \\n alone"
-            raise UserError(f"{readme} has the line ends of Windows", mend=mend)
-        raise UserError(
-            f"{readme} was written by another hand: it has no generated regions",
-            mend="move it away, write the card, and bring back what should stand around them",
-        )
+    old = require_regions(read_page(text, str(readme)), readme, text)
     return merged(old, card.front_matter, card.page.regions, GENERATED_KEYS)
 
 
-def _run(project: Project, variant: str, text: str, progress: Progress) -> None:
+def _run(project: Project, variant: str, text: str, readme: Path, progress: Progress) -> None:
     from mbrelease.cards.snippets.run import run_card_blocks
 
     release = project.release(variant)
@@ -141,6 +152,7 @@ def _run(project: Project, variant: str, text: str, progress: Progress) -> None:
         release,
         project.variant(variant).repo,
         evidence=project.evidence,
+        shown=read_text(readme) if readme.is_file() else None,
         progress=progress,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mbrelease.registry.project import Project
 
 README = "README.md"
+_MOST_SHOWN = 40
 
 
 @click.command("card")
@@ -67,6 +69,8 @@ def command(
     from mbrelease.errors import UserError
 
     looks = check or lint or preview or html is not None
+    if port is not None and not preview:
+        raise UserError("--port is of --preview")
     if looks and run:
         raise UserError("--run writes a card; --check, --lint and --preview only look at one")
     if looks:
@@ -103,6 +107,11 @@ def _write(
     if run and output is None:
         raise UserError("--run puts what the code prints on the card", mend="name it: -o FILE")
     project = _project(target, repo_id, registry_path)
+    if run and project is None:
+        raise UserError(
+            f"what code prints is kept beside a registry, and {target} is a folder without one",
+            mend="leave out --run, or describe it: mbrelease registry add",
+        )
     if output is not None:
         text = _write_to(output, target, project, run, repo_id)
     elif project is not None:
@@ -187,6 +196,8 @@ def _cards(target: str | None, output: Path | None, registry_path: Path | None) 
     from mbrelease.errors import UserError
     from mbrelease.registry.load import find_registry, load_project
 
+    if target is None and output is not None:
+        return [_of_file(output, registry_path)]
     if target is not None and Path(target).exists() and output is None:
         readme = Path(target) / README if Path(target).is_dir() else Path(target)
         return [_of_file(readme, registry_path)]
@@ -221,10 +232,15 @@ def _of_file(readme: Path, registry_path: Path | None) -> _Found:
     if not lock_path(readme).is_file():
         return _Found(readme, None, None)
     variant = read_lock(lock_path(readme)).variant
-    path = find_registry(readme.resolve().parent) if registry_path is None else registry_path
-    project = load_project(path)
-    known = variant in project.registry.variants
-    return _Found(readme, project if known else None, variant if known else None)
+    places = [registry_path] if registry_path else []
+    for start in [] if registry_path else [readme.resolve().parent, Path.cwd()]:
+        with contextlib.suppress(UserError):
+            places.append(find_registry(start))
+    for path in places:
+        project = load_project(path)
+        if variant in project.registry.variants:
+            return _Found(readme, project, variant)
+    return _Found(readme, None, None)
 
 
 def _look(
@@ -264,8 +280,10 @@ def _check(found: _Found, answer: dict[str, object], *, quiet: bool) -> int:
         "differences": [one.as_json() for one in checked.differences],
     }
     if not quiet:
-        for one in checked.differences:
+        for one in checked.differences[:_MOST_SHOWN]:
             click.echo(one.sentence)
+        if more := len(checked.differences[_MOST_SHOWN:]):
+            click.echo(f"… and {more} more; --json has all")
         n = len(checked.differences)
         if n and checked.written_by != __version__:
             talk(f"mbrelease {checked.written_by} wrote the card, and this is {__version__}")

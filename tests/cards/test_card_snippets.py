@@ -404,6 +404,9 @@ def test_what_was_not_run_is_tried_again_and_what_was_run_stays(
     (outcome,) = run(code).by_key.values()
     progress = Notes()
     run(code, progress=progress)
+    assert progress.started == []  # there is still no driver
+    monkeypatch.setattr(running, "TRACES_OF_A_DRIVER", (bare,))
+    run(code, progress=progress)
     assert progress.started == [1]
     ran = replace(outcome, output="on a GPU", not_run=None, device="cuda")
     write_outcome(evidence, release_identity(bare), ran)

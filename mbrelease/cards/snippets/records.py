@@ -126,7 +126,8 @@ def known_outcomes(evidence: Path, weights_sha256: str, release: Path | None = N
     """
     identity = Identity(weights_sha256)
     path = outcomes_file(evidence, weights_sha256)
-    if path.is_file() and release is not None and (release / "config.json").is_file():
+    at_hand = release is not None and any(release.glob("*.safetensors"))
+    if path.is_file() and release is not None and at_hand:
         found = release_identity(release)
         identity = found if found.weights_sha256 == weights_sha256 else identity
     return read_outcomes(evidence, identity)

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def run_card_blocks(
     *,
     evidence: Path,
     again: bool = False,
+    shown: str | None = None,
     seconds: float = SECONDS,
     progress: Progress = SILENT,
 ) -> Outcomes:
@@ -59,6 +60,7 @@ def run_card_blocks(
         repo_id: Under which name the blocks load it; ``None`` where they load ``"."``.
         evidence: The folder of the evidence, where outcomes are kept.
         again: Also run what is known.
+        shown: The text that the author sees, for the lines in messages; the card's where not given.
         seconds: The longest that one block may run.
         progress: Told of each block.
 
@@ -72,10 +74,16 @@ def run_card_blocks(
         UserError: the release or the records cannot be read.
     """
     blocks = [block for block in read_blocks(card_text) if block.is_python]
+    if shown is not None:
+        there = {block.code: block.line for block in reversed(read_blocks(shown))}
+        blocks = [replace(one, line=there.get(one.code, one.line)) for one in blocks]
     identity = release_identity(release)
     known = read_outcomes(evidence, identity)
     waiting = [block for block in _each_once(blocks) if again or not _was_run(known, block)]
     needs = {block.code: needs_of(block.code) for block in waiting}
+    if not _has_driver():
+        # That it needs a GPU was found out before, and there is none still.
+        waiting = [one for one in waiting if not needs[one.code].gpu or not known.of(one.code)]
     _check_packages(waiting, needs)
     if waiting:
         progress.start("running the code of the card", len(waiting), "blocks")
@@ -90,6 +98,10 @@ def run_card_blocks(
 
 def _each_once(blocks: Sequence[Block]) -> list[Block]:
     return list({block.code: block for block in reversed(blocks)}.values())[::-1]
+
+
+def _has_driver() -> bool:
+    return any(path.exists() for path in TRACES_OF_A_DRIVER)
 
 
 def _was_run(known: Outcomes, block: Block) -> bool:
@@ -117,7 +129,7 @@ class _Cast:
 
     def outcome(self, block: Block, needs: Needs) -> Outcome:
         """Run ``block``, if what it needs is here."""
-        if needs.gpu and not any(path.exists() for path in TRACES_OF_A_DRIVER):
+        if needs.gpu and not _has_driver():
             return self._not_run(block, needs, "no driver of a GPU was found")
         with tempfile.TemporaryDirectory(
             prefix="mbrelease-card-", ignore_cleanup_errors=True
