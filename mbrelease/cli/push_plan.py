@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WIDEST, NARROWEST = 80, 40
 MOST_CARD_LINES = 40
 MOST_KEYS = 12
+MOST_KEPT = 20
 MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "not run": ("–", None)}
 _COLOURS = {"add": "green", "change": "yellow", "delete": "red"}
 
@@ -71,14 +72,15 @@ def _files(plan: Plan, width: int) -> Iterator[str]:
     rows = [("add", path) for path in plan.added]
     rows += [("change", path) for path in plan.changed]
     rows += [("delete", path) for path in plan.deleted]
-    rows += [("keep", path) for path in plan.remote_only]
+    rows += [("keep", path) for path in plan.remote_only[:MOST_KEPT]]
     for what, path in rows:
-        yield from _file(what, path, sizes.get(path, "") if what != "delete" else "", width)
+        yield from _file(what, path, sizes.get(path, ""), width)
+    yield from _left(len(plan.remote_only) - MOST_KEPT, "kept")
 
 
 def _file(what: str, path: str, size: str, width: int) -> Iterator[str]:
     """One row; a path that is too long for it goes on in the next."""
-    room = width - 8 - 10
+    room, path = width - 8 - 10, _printable(path)
     pieces = [path[start : start + room] for start in range(0, len(path), room)]
     head = click.style(f"{what:8}", fg=_COLOURS.get(what))
     yield f"{head}{pieces[0]:{room}}{size:>10}".rstrip()
@@ -94,7 +96,8 @@ def _card(card: CardChanges | None, width: int) -> Iterator[str]:
     if card.keys:
         yield "metadata"
         for change in card.keys[:MOST_KEYS]:
-            yield from _wrapped(_key(change), width, "  ", "      ")
+            mark, words = _key(change)
+            yield from _wrapped(words, width, f"  {mark} ", "      ")
         yield from _left(len(card.keys) - MOST_KEYS)
     if card.text or card.regions:
         yield "card"
@@ -105,26 +108,32 @@ def _card(card: CardChanges | None, width: int) -> Iterator[str]:
         yield from _left(len(card.text) - MOST_CARD_LINES)
 
 
-def _key(change: KeyChange) -> str:
+def _key(change: KeyChange) -> tuple[str, str]:
+    """The mark and the words of a change in the metadata."""
     from mbrelease.hub.plan_words import value_words
 
     if change.old is None:
-        return f"+ {change.key}: {value_words(change.new)}"
+        return "+", f"{change.key}: {value_words(change.new)}"
     if change.new is None:
-        return f"- {change.key}: {value_words(change.old)}"
-    return f"  {change.key}: {value_words(change.old)} → {value_words(change.new)}"
+        return "-", f"{change.key}: {value_words(change.old)}"
+    return " ", f"{change.key}: {value_words(change.old)} → {value_words(change.new)}"
 
 
 def _diff_line(line: str, width: int) -> str:
-    line = "".join(c if c.isprintable() else " " if c == "\t" else ascii(c)[1:-1] for c in line)
+    line = _printable(line.replace("\t", " "))
     cut = line if len(line) <= width else line[: width - 1] + "…"
     colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
     return click.style(cut, fg=colour) if colour else cut
 
 
-def _left(count: int) -> Iterator[str]:
+def _printable(text: str) -> str:
+    """``text`` without what would disturb a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _left(count: int, what: str = "lines") -> Iterator[str]:
     if count > 0:
-        yield f"  … and {count} more lines: --json has all"
+        yield f"  … and {count} more {what}: --json has all"
 
 
 def _checks(plan: Plan, width: int) -> Iterator[str]:

@@ -21,31 +21,35 @@ from mbrelease.hub.plan_words import (
     value_words,
 )
 
+LONGEST_TEXT = 60_000
 MOST_PROBLEMS = 50
+MOST_NOTES = 20
 MOST_FILES = 60
 MOST_KEYS = 40
 MOST_DIFF_LINES = 120
-LONGEST_LINE = 200
+LONGEST_LINE = 300
 _MARKS = {"passed": "✓", "failed": "✗", "not run": "–"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#|~$&])")
 
 
 def plan_markdown(plan: Plan) -> str:
-    """The whole plan, with its problems first; ends with a newline.
+    """The plan with its problems first; ends with a newline.
 
-    At most some 60,000 characters: a comment on GitHub has room for 65,536.
+    A comment on GitHub has room for 65,536 characters, and the text is shorter.
     """
-    parts = [
-        f"### Push of {_code(plan.repo_id)}",
-        _verdict(plan),
-        _facts(plan),
-        *_problems(plan),
-        *_checks(plan),
-        *_files(plan),
-        *([] if plan.card is None else _card(plan.card)),
-        *_notes(plan),
-    ]
-    return "\n\n".join(parts) + "\n"
+    text = "\n\n".join(
+        [f"### Push of {_code(plan.repo_id)}", _verdict(plan), _facts(plan), *_problems(plan)]
+    )
+    others = [*_checks(plan), *_notes(plan), *_files(plan), *_card(plan.card)]
+    left_out = 0
+    for part in others:
+        if len(text) + len(part) > LONGEST_TEXT:
+            left_out += 1
+        else:
+            text += f"\n\n{part}"
+    if left_out:
+        text += f"\n\n… and {_counted(left_out, 'part')} too long for this page"
+    return f"{text}\n"
 
 
 def _verdict(plan: Plan) -> str:
@@ -94,7 +98,9 @@ def _files(plan: Plan) -> Iterator[str]:
         yield _folded("Files", _table(("", "file", "size"), shown) + left)
 
 
-def _card(card: CardChanges) -> Iterator[str]:
+def _card(card: CardChanges | None) -> Iterator[str]:
+    if card is None:
+        return
     if card.keys:
         rows = [_key(one) for one in card.keys[:MOST_KEYS]]
         more = len(card.keys) - MOST_KEYS
@@ -105,7 +111,7 @@ def _card(card: CardChanges) -> Iterator[str]:
         return
     text = [] if regions is None else [f"Generated regions: {_text(regions)}."]
     if card.text:
-        lines = _at_most([line[:LONGEST_LINE] for line in card.text], MOST_DIFF_LINES, " ")
+        lines = _at_most([_cut(line) for line in card.text], MOST_DIFF_LINES, " ")
         text.append(_fenced(lines))
     yield _folded("Card", "\n\n".join(text))
 
@@ -117,7 +123,7 @@ def _key(change: KeyChange) -> tuple[str, str, str]:
 
 def _notes(plan: Plan) -> Iterator[str]:
     if plan.notes:
-        yield "\n".join(f"- {_text(note)}" for note in plan.notes)
+        yield "\n".join(_at_most([f"- {_text(note)}" for note in plan.notes], MOST_NOTES, "- "))
 
 
 def _folded(title: str, text: str) -> str:
@@ -144,14 +150,18 @@ def _at_most(lines: Sequence[str], most: int, indent: str) -> list[str]:
 
 def _code(text: str) -> str:
     """``text`` as code, in a cell of a table too."""
-    return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"
+    return "`" + _cut(" ".join(text.split())).replace("`", "'").replace("|", "\\|") + "`"
 
 
 def _text(text: str) -> str:
     """``text`` as it is: without markup, on one line."""
-    plain = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    plain = _SPECIAL.sub(r"\\\1", _cut(" ".join(text.split())))
     # An invisible joiner keeps a name from being called.
     return re.sub(r"(?<!\w)@(?=\w)", "@\u2060", plain)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 1] + "…"
 
 
 def _counted(count: int, noun: str) -> str:
