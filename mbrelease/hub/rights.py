@@ -47,7 +47,7 @@ class Rights:
         if self.is_job and not exists:
             yield Problem(
                 f"{self.repo_id} does not exist, and a job's token cannot make it",
-                f"make it once: hf repo create {self.repo_id}; then trust the job in its settings",
+                f"make it once: hf repos create {self.repo_id}; then trust the job in its settings",
             )
 
     def doubts_about(self, exists: bool) -> Iterator[str]:
