@@ -20,11 +20,13 @@ from mbrelease.errors import CheckFailed, UserError
 from mbrelease.hub import trusted_publisher
 
 if TYPE_CHECKING:
+    import httpx2
     from huggingface_hub import HfApi
 
 # The client waits for ever by default; a night job must not. A large commit takes a server minutes.
 CONNECT_SECONDS = 20.0
 ANSWER_SECONDS = 300.0
+ANSWER_VARIABLE = "MBRELEASE_ANSWER_SECONDS"
 
 
 def connect(endpoint: str | None = None, token: str | bool | None = None) -> HfApi:
@@ -104,10 +106,27 @@ def shown_endpoint(api: HfApi) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def patience() -> httpx2.Timeout:
+    """How long a connection and an answer are waited for.
+
+    Raises:
+        UserError: the variable that tells it holds no positive number.
+    """
+    import httpx2
+
+    told = os.environ.get(ANSWER_VARIABLE) or str(ANSWER_SECONDS)
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise UserError(f"{ANSWER_VARIABLE} is {told!r}", mend="give a number of seconds")
+    return httpx2.Timeout(seconds, connect=CONNECT_SECONDS)
+
+
 @contextmanager
 def quiet_client() -> Iterator[None]:
     """Without the client's own bars and warnings, and with a limit to its patience."""
-    import httpx2
     from huggingface_hub import constants, get_session
     from huggingface_hub.utils import logging
     from huggingface_hub.utils.tqdm import (
@@ -119,18 +138,18 @@ def quiet_client() -> Iterator[None]:
     session, verbosity = get_session(), logging.get_verbosity()
     # Where the environment decides on bars, a change would only make the client warn.
     hides_bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not are_progress_bars_disabled()
-    patience = session.timeout
+    timeout_before = session.timeout
     logging.set_verbosity(ERROR)
     if hides_bars:
         disable_progress_bars()
-    session.timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    session.timeout = patience()
     try:
         with warnings.catch_warnings():
             # Its deprecations, and remarks on the metadata that the plan has shown.
             warnings.simplefilter("ignore")
             yield
     finally:
-        session.timeout = patience
+        session.timeout = timeout_before
         if hides_bars:
             enable_progress_bars()
         logging.set_verbosity(verbosity)
@@ -153,9 +172,42 @@ def transport(api: HfApi, repo_id: str, *, create_pr: bool) -> Iterator[None]:
     before = constants.HF_HUB_DISABLE_XET
     constants.HF_HUB_DISABLE_XET = before or answer.status_code != 200
     try:
-        yield
+        with _token_stays_with(api):
+            yield
     finally:
         constants.HF_HUB_DISABLE_XET = before
+
+
+@contextmanager
+def _token_stays_with(api: HfApi) -> Iterator[None]:
+    """Let no other host have the token that an answer sends the client to.
+
+    The client drops it where a redirect leads elsewhere. But it sends it along wherever an answer
+    of the LFS protocol says that the arrival of an object is to be confirmed.
+    """
+    from huggingface_hub import get_session
+
+    home = urlsplit(api.endpoint).netloc.rpartition("@")[2]
+
+    def drop_elsewhere(request: httpx2.Request) -> None:
+        if request.url.netloc.decode("ascii") != home and _confirms_an_object(request):
+            request.headers.pop("Authorization", None)
+
+    session = get_session()
+    before = session.event_hooks
+    session.event_hooks = {**before, "request": [*before["request"], drop_elsewhere]}
+    try:
+        yield
+    finally:
+        session.event_hooks = before
+
+
+def _confirms_an_object(request: httpx2.Request) -> bool:
+    """Whether it is the last call for an LFS object; others that use the client are let be."""
+    if request.method != "POST" or request.headers.get("Content-Type") != "application/json":
+        return False
+    told = json.loads(request.read())
+    return isinstance(told, dict) and set(told) == {"oid", "size"}
 
 
 @contextmanager

@@ -25,10 +25,9 @@ from mbrelease.errors import CheckFailed, UserError
 from mbrelease.file_hashes import cache_folder
 from mbrelease.files import claimed, sha256_bytes, sha256_file, unwritable
 from mbrelease.hub.client import (
-    ANSWER_SECONDS,
-    CONNECT_SECONDS,
     headers_of,
     is_ambiguous,
+    patience,
     raise_for_status,
     sentences,
     shown_endpoint,
@@ -268,15 +267,13 @@ class _Download:
                 time.sleep(PAUSES_SECONDS[0])
 
     def _stream_once(self, hashed: _Hashed, out: IO[bytes] | None) -> None:
-        import httpx2
         from huggingface_hub import get_session
 
         # A compressed answer could not be told from a cut one by its length.
         headers = {**headers_of(self.api), "Accept-Encoding": "identity"}
         if hashed.size_bytes:
             headers["Range"] = f"bytes={hashed.size_bytes}-"
-        timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        stream = get_session().stream("GET", self._url(), headers=headers, timeout=timeout)
+        stream = get_session().stream("GET", self._url(), headers=headers, timeout=patience())
         with stream as response:
             if response.status_code == 416:  # all of it had come
                 return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mbrelease.errors import UserError
 from mbrelease.hub.card_changes import README, CardChanges, card_changes
-from mbrelease.hub.client import sentences, shown_endpoint, token_of
+from mbrelease.hub.client import quiet_client, sentences, shown_endpoint, token_of
 from mbrelease.hub.contents import LocalFile, read_contents
 from mbrelease.hub.front_matter import ask_server
 from mbrelease.hub.kept import leftovers, matching, shadows, unmatched
@@ -158,8 +158,11 @@ def make_plan(
         # A card with a credential in it is sent nowhere.
         faulty = any(README in problem.message for problem in contents.problems)
         readme = None if faulty else _text(folder / README)
-        rights = anyone(repo_id) if anonymous else read_rights(api, repo_id, create_pr=create_pr)
-        state = _ask(api, repo_id, revision, create_pr, readme, rights)
+        with quiet_client():
+            rights = (
+                anyone(repo_id) if anonymous else read_rights(api, repo_id, create_pr=create_pr)
+            )
+            state = _ask(api, repo_id, revision, create_pr, readme, rights)
         problems += state.problems
     remote = state.remote
     files = without_signature(contents.files) if sign else contents.files
