@@ -126,7 +126,7 @@ def test_a_jobs_token_cannot_make_its_repository(proxy, job: HfApi, release: Pat
     proxy.answers = lambda method, path: nothing if "/api/models/" in path else None
     told = problems(make_plan(release, "rehearsal/other", api=job))[0]
     assert told.startswith("rehearsal/other does not exist, and a job's token cannot make it")
-    assert "hf repo create rehearsal/other" in told
+    assert "hf repos create rehearsal/other" in told
 
 
 def test_a_job_that_nobody_trusts(proxy, job: HfApi, release: Path) -> None:
