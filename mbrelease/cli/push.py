@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from mbrelease.cli.announce import announce, plan_announcement, require_readers
+from mbrelease.cli.announce import require_readers
 from mbrelease.cli.options import json_option, registry_option
-from mbrelease.cli.output import print_json, progress
-from mbrelease.cli.push_plan import require_clean, show_plan
+from mbrelease.cli.output import print_json, progress, talk
+from mbrelease.cli.push_one import Outcome, Request, push_one
+from mbrelease.cli.push_revisions import RevisionRequest, parse_revisions
+from mbrelease.cli.push_source import Source, find_source
 from mbrelease.cli.sign_options import SignRequest, sign_options
 from mbrelease.errors import CheckFailed, UserError
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
-
-    from mbrelease.hub.plan import Plan
-    from mbrelease.hub.receipt import Receipt
-    from mbrelease.hub.signing_keys import Signer
-    from mbrelease.release_checks.checks import Subject
 
 
 @click.command()
 @click.argument("release", metavar="PATH|VARIANT", required=False)
 @click.option(
-    "--to", "repo_id", metavar="ORG/NAME", help="Where to.  [default: the variant's repo]"
+    "--to",
+    "repo_ids",
+    metavar="ORG/NAME",
+    multiple=True,
+    help="Where to; may be given again.  [default: the variant's repo]",
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would be done; send nothing.")
 @click.option("--markdown", is_flag=True, help="With --plan: as Markdown, for a job's summary.")
@@ -53,6 +48,24 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Then propose new_version on the card of the model that the variant supersedes.",
 )
+@click.option(
+    "--revisions",
+    metavar="all|STEPS",
+    callback=parse_revisions,
+    help="Then publish checkpoints of the run as branches, such as 1000,2000.",
+)
+@click.option(
+    "--alias",
+    "aliases",
+    metavar="NAME",
+    multiple=True,
+    help="Then let this alias of the registry mean the variant; may be given again.",
+)
+@click.option(
+    "--base",
+    metavar="COMMIT",
+    help="The commit whose card the folder takes account of.  [default: the last receipt's]",
+)
 @click.option("-m", "--message", help="The commit's message.  [default: Release …]")
 @click.option(
     "--status", "status_of", metavar="ORG/NAME", help="Compare the newest receipt with the Hub."
@@ -62,7 +75,7 @@ if TYPE_CHECKING:
 @json_option
 def command(
     release: str | None,
-    repo_id: str | None,
+    repo_ids: tuple[str, ...],
     plan_only: bool,
     markdown: bool,
     anonymous: bool,
@@ -72,6 +85,9 @@ def command(
     create_pr: bool,
     private: bool,
     announced: bool,
+    revisions: RevisionRequest | None,
+    aliases: tuple[str, ...],
+    base: str | None,
     message: str | None,
     status_of: str | None,
     sign: SignRequest,
@@ -82,7 +98,8 @@ def command(
 
     First the plan: what would be sent, and everything that stands in the way. Then the large
     files, one commit that the Hub refuses if the branch has moved, a download of every file to
-    compare its bytes, the tag, and a receipt in receipts/.
+    compare its bytes and load it, the tag, and a receipt in receipts/. What others wrote on the
+    card meanwhile is merged into it.
 
     The Hub is what HF_ENDPOINT says; the token is found where 'hf auth login' leaves it.
     """
@@ -95,148 +112,108 @@ def command(
         raise click.UsageError("--markdown is a form of --plan, and not of --json")
     if anonymous and not plan_only:
         raise click.UsageError("--anonymous looks; it is for --plan alone")
+    if create_pr and (aliases or revisions):
+        raise click.UsageError("--alias and --revisions are for what is published, and not --pr")
     if not release:  # an empty text, such as an unset variable's, would be the current folder
         raise click.UsageError("say what to push: a folder or a variant")
-    source = _find(release, repo_id, registry_path)
+    source = find_source(release, registry_path)
+    repos = source.repos(repo_ids)
+    _require_one(repos, announced=announced, markdown=markdown, base=base)
+    _require_names(aliases, source)
     if announced:
         require_readers(source.supersedes, release, create_pr=create_pr, private=private)
-    old_repo = source.supersedes if announced else None
-
-    from mbrelease.hub.client import connect
-    from mbrelease.hub.plan import make_plan
-    from mbrelease.hub.plan_markdown import plan_markdown
-    from mbrelease.release_checks.checks import release_checks
-
-    signer = sign.signer(plan_only=plan_only)
-    api = connect(token=False if anonymous else None)
-    with progress(quiet=as_json) as bar:
-        checks = release_checks(source.subject, run_verify=run_verify, progress=bar)
-    plan = make_plan(
-        source.subject.folder,
-        source.repo_id,
+    request = Request(
+        plan_only=plan_only,
+        markdown=markdown,
+        anonymous=anonymous,
+        delete=delete,
         tag=tag,
         create_pr=create_pr,
         private=private,
-        sign=bool(sign),
-        delete=delete,
-        checks=checks,
-        anonymous=anonymous,
-        api=api,
+        announced=announced,
+        message=message,
+        base=base,
+        aliases=aliases,
+        revisions=revisions,
+        sign=sign,
+        as_json=as_json,
     )
-    if markdown:
-        click.echo(plan_markdown(plan), nl=False)
-    elif not as_json:
-        show_plan(plan)
-    elif plan.problems:
-        print_json({"plan": plan.as_json(), "receipt": None})
-    require_clean(plan)
-    # Before the push, so that what stands in the way of the announcement stops both.
-    planned = plan_announcement(api, old_repo, source.repo_id, quiet=as_json)
-    if not plan_only:
-        _publish(plan, api, source, message, old_repo, signer, as_json)
-    elif as_json:
-        print_json({"plan": plan.as_json(), "receipt": None, **planned})
+    _push_all(request, source, repos, run_verify=run_verify)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What is pushed, where to, and where its receipts go."""
-
-    subject: Subject
-    repo_id: str
-    receipts: Path
-    decision: Path | None
-    variant: str | None = None
-    supersedes: str | None = None
-    """The repo of the variant that this one supersedes, as far as it is published."""
-
-    @property
-    def decision_sha256(self) -> str | None:
-        """Of the decision file, where the variant has one."""
-        from mbrelease.files import sha256_file
-
-        return sha256_file(self.decision) if self.decision and self.decision.is_file() else None
-
-
-def _find(release: str, repo_id: str | None, registry_path: Path | None) -> _Source:
-    """A folder by its path, or the release of a variant by its name or alias."""
-    if registry_path is None and Path(release).is_dir():
-        if repo_id is None:
-            raise UserError(f"where should {release} go?", mend="give --to ORG/NAME")
-        from mbrelease.release_checks.checks import subject_of
-
-        return _Source(subject_of(Path(release)), repo_id, Path("receipts"), None)
-    if registry_path is None and (release.startswith(".") or "/" in release):
-        raise UserError(f"{release} is not a folder", mend="give a release folder or a variant")
-    from mbrelease.registry.load import load_project
-
-    project = load_project(registry_path)
-    name = project.resolve_name(release)
-    folder, repo_id = project.release(name), repo_id or project.variant(name).repo
-    if not folder.is_dir():
-        raise UserError(f"{name} has no release yet: {folder}", mend=f"mbrelease release {name}")
-    if repo_id is None:
-        mend = f"give --to ORG/NAME, or: mbrelease registry set {name} repo ORG/NAME"
-        raise UserError(f"the registry names no repo for {name}", mend=mend)
-    older = project.variant(name).supersedes
-    entry = project.variant(older) if older is not None else None
-    old_repo = entry.repo if entry is not None and entry.released is not False else None
-    from mbrelease.release_checks.checks import Subject
-
-    subject = Subject(folder, project, name)
-    return _Source(subject, repo_id, project.receipts, project.decision(name), name, old_repo)
-
-
-def _publish(
-    plan: Plan,
-    api: HfApi,
-    source: _Source,
-    message: str | None,
-    old_repo: str | None,
-    signer: Signer | None,
-    as_json: bool,
+def _push_all(
+    request: Request, source: Source, repos: tuple[str, ...], *, run_verify: bool
 ) -> None:
-    from mbrelease.hub.publish import Origin, publish
-    from mbrelease.hub.receipt import receipt_path
-    from mbrelease.hub.signed_plan import sign_plan
-    from mbrelease.hub.signing import sign_file
+    """Push to each of ``repos``; one that fails does not stop the others.
 
-    with progress(quiet=as_json) as bar:
-        receipt = publish(
-            plan,
-            api=api,
-            progress=bar,
-            message=message,
-            receipts=source.receipts,
-            origin=Origin(source.variant, source.decision_sha256),
-            sign=partial(sign_plan, signer=signer, api=api) if signer is not None else None,
-        )
-    path = receipt_path(source.receipts, receipt.repo_id, receipt.commit)
-    if signer is not None:
-        sign_file(path, signer)
-    signed_by = signer.verifier().name if signer is not None else None
-    if not as_json:
-        _show_receipt(receipt, path, signed_by)
-    announced = announce(api, old_repo, plan.repo_id, quiet=as_json)
-    if as_json:
+    Raises:
+        UserError: it failed; of several, a sentence on all that did.
+    """
+    from mbrelease.hub.client import connect
+    from mbrelease.release_checks.checks import release_checks
+
+    signer = request.sign.signer(plan_only=request.plan_only)
+    api = connect(token=False if request.anonymous else None)
+    with progress(quiet=request.as_json) as bar:
+        checks = release_checks(source.subject, run_verify=run_verify, progress=bar)
+    outcomes: list[Outcome] = []
+    for repo_id in repos:
+        outcome = push_one(request, source, repo_id, checks=checks, signer=signer, api=api)
+        outcomes.append(outcome)
+        if len(repos) > 1 and outcome.error is not None:
+            talk(f"error: {repo_id}: {outcome.error}")
+    if request.as_json:
+        _print_outcomes(outcomes)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if len(repos) == 1 and failed and failed[0].error is not None:
+        raise failed[0].error
+    if failed:
+        names = ", ".join(outcome.repo_id for outcome in failed)
+        raise CheckFailed(f"{len(failed)} of {len(repos)} failed: {names}")
+
+
+def _print_outcomes(outcomes: list[Outcome]) -> None:
+    if len(outcomes) > 1:
         print_json(
-            {
-                "plan": plan.as_json(),
-                "receipt": receipt.model_dump(mode="json"),
-                "receipt_path": str(path),
-                "url": receipt.url,
-                "signed_by": signed_by,
-                **announced,
-            }
+            [
+                {
+                    "repo_id": each.repo_id,
+                    **each.answer,
+                    "error": each.error.message if each.error else None,
+                }
+                for each in outcomes
+            ]
         )
+    elif outcomes[0].answer:
+        print_json(outcomes[0].answer)
 
 
-def _show_receipt(receipt: Receipt, path: Path, signed_by: str | None) -> None:
-    rows = [("url", receipt.pull_request or receipt.url), ("commit", receipt.commit)]
-    rows += [("tag", receipt.tag)] if receipt.tag else []
-    rows += [("signed", f"by {signed_by}")] if signed_by else []
-    for name, value in [*rows, ("receipt", str(path))]:
-        click.echo(f"{name:8}{value}")
+def _require_one(
+    repos: tuple[str, ...], *, announced: bool, markdown: bool, base: str | None
+) -> None:
+    given = {"--announce": announced, "--markdown": markdown, "--base": base is not None}
+    for option, is_given in given.items():
+        if is_given and len(repos) > 1:
+            raise click.UsageError(f"{option} goes with one --to")
+
+
+def _require_names(aliases: tuple[str, ...], source: Source) -> None:
+    """Before anything is sent, for they are set last.
+
+    Raises:
+        UserError: one is no name for an alias, or there is no registry to set it in.
+    """
+    import re
+
+    from mbrelease.registry.entry import NAME
+
+    if aliases and source.project is None:
+        raise UserError("--alias is set in the registry", mend="push a variant by its name")
+    for alias in aliases:
+        if not re.fullmatch(NAME, alias):
+            raise UserError(f"'{alias}' is no name for an alias", mend="use letters and digits")
+        if source.project is not None and alias in source.project.registry.variants:
+            raise UserError(f"'{alias}' is a variant", mend="choose another alias")
 
 
 def _status(repo_id: str, registry_path: Path | None, as_json: bool) -> None:

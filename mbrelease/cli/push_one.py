@@ -1,0 +1,216 @@
+"""One release to one repository: plan, publish, and what is told and recorded after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mbrelease.cli.announce import announce, plan_announcement
+from mbrelease.cli.output import progress, talk
+from mbrelease.cli.push_plan import require_clean, show_plan
+from mbrelease.cli.push_revisions import RevisionRequest, push_revisions, show_revisions
+from mbrelease.cli.push_source import Source
+from mbrelease.cli.sign_options import SignRequest
+from mbrelease.errors import UserError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+    from mbrelease.hub.plan import Plan
+    from mbrelease.hub.problems import Check
+    from mbrelease.hub.receipt import Receipt
+    from mbrelease.hub.signing_keys import Signer
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, but for where it goes."""
+
+    plan_only: bool
+    markdown: bool
+    anonymous: bool
+    delete: tuple[str, ...]
+    tag: str | None
+    create_pr: bool
+    private: bool
+    announced: bool
+    message: str | None
+    base: str | None
+    aliases: tuple[str, ...]
+    revisions: RevisionRequest | None
+    sign: SignRequest
+    as_json: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a push to one repository."""
+
+    repo_id: str
+    answer: dict[str, Any]
+    """For ``--json``; empty where there was not even a plan."""
+    error: UserError | None
+
+
+def push_one(
+    request: Request,
+    source: Source,
+    repo_id: str,
+    *,
+    checks: tuple[Check, ...],
+    signer: Signer | None,
+    api: HfApi,
+) -> Outcome:
+    """Plan, and unless that is all, publish; an error is part of the outcome."""
+    answer: dict[str, Any] = {}
+    try:
+        _push(request, source, repo_id, checks, signer, api, answer)
+    except UserError as error:
+        return Outcome(repo_id, answer, error)
+    return Outcome(repo_id, answer, None)
+
+
+def _push(
+    request: Request,
+    source: Source,
+    repo_id: str,
+    checks: tuple[Check, ...],
+    signer: Signer | None,
+    api: HfApi,
+    answer: dict[str, Any],
+) -> None:
+    from mbrelease.hub.plan import make_plan
+
+    plan = make_plan(
+        source.subject.folder,
+        repo_id,
+        tag=request.tag,
+        create_pr=request.create_pr,
+        private=request.private,
+        sign=bool(request.sign),
+        delete=request.delete,
+        checks=checks,
+        anonymous=request.anonymous,
+        api=api,
+    )
+    answer |= {"plan": plan.as_json(), "receipt": None}
+    _show(plan, request)
+    require_clean(plan)
+    revisions = None
+    if request.revisions is not None:
+        revisions = request.revisions.planned(source, plan, api)
+        answer["revisions"] = show_revisions(revisions, quiet=request.as_json)
+    # Before the push, so that what stands in the way of the announcement stops both.
+    old_repo = source.supersedes if request.announced else None
+    answer |= plan_announcement(api, old_repo, repo_id, quiet=request.as_json)
+    if request.plan_only:
+        _foretell_merge(plan, request, source, api)
+        return
+    receipt = _publish(plan, request, source, signer, api)
+    told = _record(source, repo_id, request, receipt)
+    receipt = receipt.model_copy(update={"aliases": told or receipt.aliases})
+    path = _keep(source.receipts, receipt, signer)
+    signed_by = signer.verifier().name if signer is not None else None
+    if not request.as_json:
+        _show_receipt(receipt, path, signed_by)
+    answer |= {
+        "receipt": receipt.model_dump(mode="json"),
+        "receipt_path": str(path),
+        "url": receipt.url,
+        "signed_by": signed_by,
+    }
+    if revisions is not None:
+        published = push_revisions(revisions, source, plan, api, quiet=request.as_json)
+        answer["revisions"] = published
+    announced = announce(api, old_repo, repo_id, quiet=request.as_json)
+    answer |= announced
+    if link := _pull_request(announced):
+        receipt = receipt.model_copy(update={"announced": link})
+        _keep(source.receipts, receipt, signer)
+        answer["receipt"] = receipt.model_dump(mode="json")
+
+
+def _show(plan: Plan, request: Request) -> None:
+    from mbrelease.hub.plan_markdown import plan_markdown
+
+    if request.markdown:
+        click.echo(plan_markdown(plan), nl=False)
+    elif not request.as_json:
+        show_plan(plan)
+
+
+def _foretell_merge(plan: Plan, request: Request, source: Source, api: HfApi) -> None:
+    """Say whether the card was edited on the Hub, and how that goes together.
+
+    Raises:
+        CheckFailed: it does not.
+    """
+    from mbrelease.hub.client import quiet_client
+    from mbrelease.hub.moved import clash, read_edits
+
+    with quiet_client():
+        merged = read_edits(plan, api, source.receipts, base=request.base)
+    if merged is None:
+        return
+    if merged.clashes:
+        raise clash(plan, merged, str(plan.head))
+    talk("README.md was edited on the Hub since the last push; a push takes that over")
+
+
+def _publish(
+    plan: Plan, request: Request, source: Source, signer: Signer | None, api: HfApi
+) -> Receipt:
+    from mbrelease.hub.publish import Origin, publish
+    from mbrelease.hub.signed_plan import sign_plan
+
+    with progress(quiet=request.as_json) as bar:
+        return publish(
+            plan,
+            api=api,
+            progress=bar,
+            message=request.message,
+            receipts=source.receipts,
+            origin=Origin(source.variant, source.decision_sha256),
+            base=request.base,
+            sign=partial(sign_plan, signer=signer, api=api) if signer is not None else None,
+        )
+
+
+def _record(source: Source, repo_id: str, request: Request, receipt: Receipt) -> list[str]:
+    """Let the registry know; returns the aliases that mean the variant now."""
+    from mbrelease.registry.publication import record_publication
+
+    if source.project is None or source.variant is None or receipt.pull_request is not None:
+        return []
+    told = record_publication(source.project, source.variant, repo_id, aliases=request.aliases)
+    for line in told:
+        talk(f"registry: {line}")
+    return list(request.aliases)
+
+
+def _keep(receipts: Path, receipt: Receipt, signer: Signer | None) -> Path:
+    from mbrelease.hub.receipt import write_receipt
+
+    path = write_receipt(receipts, receipt)
+    if signer is not None:
+        from mbrelease.hub.signing import sign_file
+
+        sign_file(path, signer)
+    return path
+
+
+def _pull_request(announced: dict[str, Any]) -> str | None:
+    told = announced.get("announcement")
+    return told.get("pull_request") if isinstance(told, dict) else None
+
+
+def _show_receipt(receipt: Receipt, path: Path, signed_by: str | None) -> None:
+    rows = [("url", receipt.pull_request or receipt.url), ("commit", receipt.commit)]
+    rows += [("tag", receipt.tag)] if receipt.tag else []
+    rows += [("signed", f"by {signed_by}")] if signed_by else []
+    for name, value in [*rows, ("receipt", str(path))]:
+        click.echo(f"{name:8}{value}")
