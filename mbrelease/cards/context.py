@@ -50,6 +50,7 @@ from mbrelease.cards.weights import (
 )
 from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.errors import UserError
+from mbrelease.evaluation.metric_names import metric_name
 from mbrelease.registry.entry import REPO_ID
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import CardText, Corpus, Variant
@@ -443,7 +444,7 @@ def _headlines(evaluation: Evaluation) -> tuple[Markup, ...]:
 
 def _headline(row: Row, baseline: str | None) -> Markup:
     """``title-abstract: recall@1 **0.440** (base: 0.279), better by +0.161 [+0.14, +0.18]``."""
-    told = phrase("{}: {} **{}**", row.task.name, row.metric, row.own)
+    told = phrase("{}: {} **{}**", row.task.name, metric_name(row.metric), row.own)
     if row.baseline is not None and baseline is not None:
         told += phrase(" ({}: {})", baseline, row.baseline)
     if row.verdict is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mbrelease.cards.pictures.bars import MOST_GROUPS, Bars, Group, Interval
 from mbrelease.cards.scores import Evaluation, Row
 from mbrelease.cards.told import Place
-from mbrelease.evaluation.metric_names import lower_is_better
+from mbrelease.evaluation.metric_names import lower_is_better, metric_name
 
 _ALL = 6  # metrics that are few enough to be drawn all
 _SPEED = "efficiency"
@@ -55,7 +55,9 @@ def _subtitle(evaluation: Evaluation, splits: Sequence[str]) -> str:
 
 
 def _group(row: Row, suite: Place, several_splits: bool) -> Group:
-    label = f"{row.task.name} {row.metric}" + (f" ({row.split})" if several_splits else "")
+    label = f"{row.task.name} {metric_name(row.metric)}" + (
+        f" ({row.split})" if several_splits else ""
+    )
     columns = range(len(row.records))
     return Group(
         label=suite.tell(label),
