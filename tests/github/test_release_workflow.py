@@ -188,6 +188,14 @@ def test_other_weights_than_the_card_speaks_of_are_not_planned(make: Make, issue
     assert "Fetch the weights from the Hub" not in done.steps
 
 
+def test_weights_that_are_not_there_are_named(make: Make, issuer):
+    runner = make("branch", "7/merge", inputs={"variant": "snowy"})
+    done = run(runner, issuer, "plan")
+    assert done is not None and not done.succeeded
+    assert f"::error::{WEIGHTS} holds no snowy/*.safetensors" in done.log
+    assert done.steps[-2:] == ["Fetch the weights from the Hub", "Keep the plan"]
+
+
 def test_an_unapproved_job_gets_no_token(make: Make, issuer, owner):
     """The publisher names the environment: a job outside it is not the release."""
     runner = make("tag", "owl/v1.0")
