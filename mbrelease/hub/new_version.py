@@ -11,21 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.hub.client import (
-    headers_of,
     is_ambiguous,
     quiet_client,
-    raise_for_status,
     sentence,
     sentences,
     status_code,
 )
 from mbrelease.hub.remote import read_head, read_pull_requests
+from mbrelease.hub.remote_card import README, read_remote_card
 from mbrelease.metadata.new_version import with_new_version
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-README = "README.md"
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def plan_new_version(api: HfApi, old_repo: str, new_repo: str) -> Announcement:
         head = read_head(api, old_repo, "main")
         if head is None:
             raise CheckFailed(f"{old_repo} has no commit, and so no card", mend="push it first")
-        before = _card(api, old_repo, head)
+        before = read_remote_card(api, old_repo, head)
         try:
             text = with_new_version(before, new_repo)
         except UserError as error:
@@ -155,7 +152,7 @@ def _waiting(api: HfApi, repo_id: str, new_repo: str) -> str | None:
         )
         for each in waiting:
             commit = commits.get(f"refs/pr/{each.num}")
-            if commit is not None and _names(_card(api, repo_id, commit), new_repo):
+            if commit is not None and _names(read_remote_card(api, repo_id, commit), new_repo):
                 return each.url
     return None
 
@@ -165,25 +162,3 @@ def _names(text: str, new_repo: str) -> bool:
         return with_new_version(text, new_repo) == text
     except UserError:
         return False
-
-
-def _card(api: HfApi, repo_id: str, commit: str) -> str:
-    """The README at a commit; empty where there is none.
-
-    Raises:
-        UserError: it is no text.
-    """
-    from huggingface_hub import get_session
-
-    with sentences(api, repo_id):
-        answer = get_session().get(
-            f"{api.endpoint}/{repo_id}/resolve/{commit}/{README}",
-            headers=headers_of(api),
-        )
-        if answer.status_code == 404:
-            return ""
-        raise_for_status(answer)
-    try:
-        return bytes(answer.content).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"the README.md of {repo_id} is not UTF-8 text") from error

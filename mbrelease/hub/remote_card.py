@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mbrelease.errors import UserError
 from mbrelease.hub.client import headers_of, raise_for_status, sentences
+from mbrelease.hub.patience import read_patiently
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -20,17 +21,21 @@ def read_remote_card(api: HfApi, repo_id: str, commit: str) -> str:
         CheckFailed: the Hub cannot be asked.
         UserError: it is no text.
     """
-    from huggingface_hub import get_session
-
     with sentences(api, repo_id):
-        answer = get_session().get(
-            f"{api.endpoint}/{repo_id}/resolve/{commit}/{README}",
-            headers=headers_of(api),
-        )
-        if answer.status_code == 404:
-            return ""
-        raise_for_status(answer)
+        data = read_patiently(lambda: _bytes(api, repo_id, commit))
     try:
-        return bytes(answer.content).decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"the README.md of {repo_id} is not UTF-8 text") from error
+
+
+def _bytes(api: HfApi, repo_id: str, commit: str) -> bytes:
+    from huggingface_hub import get_session
+
+    answer = get_session().get(
+        f"{api.endpoint}/{repo_id}/resolve/{commit}/{README}", headers=headers_of(api)
+    )
+    if answer.status_code == 404:
+        return b""
+    raise_for_status(answer)
+    return bytes(answer.content)
