@@ -30,10 +30,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mbrelease.cards.model_record import record_path
 from mbrelease.cards.preview import preview_html
-from mbrelease.cards.weights import Sizes, sizes
 from mbrelease.cards.write import write_variant_card
-from mbrelease.checkpoints.checkpoint import open_checkpoint
 from mbrelease.files import read_text, write_bytes, write_text
 from mbrelease.registry.load import load_project
 from mbrelease.registry.project import REGISTRY_NAME, Project
@@ -88,10 +87,11 @@ def take(source: Project, variant: str, target: Path) -> None:
     assert chosen is not None, f"nothing was chosen for {variant}"
     for folder in ("decisions", "evidence"):
         shutil.rmtree(target / folder, ignore_errors=True)
-    registry = _with_sizes(read_text(source.registry_path), source, variant)
-    write_text(target / REGISTRY_NAME, registry)
+    registry = read_text(source.registry_path)
+    write_text(target / REGISTRY_NAME, re.sub(r"\$schema=[./]*", "$schema=../../../", registry))
     records = [*source.decision(variant).parent.glob(f"{variant}.*json*")]
     records += source.evidence.glob("[0-9a-f]*/*.json")
+    records.append(record_path(source.evidence, variant))
     for sha256 in (chosen.weights_sha256, decision.reference.weights_sha256):
         records += source.evidence.glob(f"{sha256[:_DIGITS]}/*.test.*.parquet")
     shown = chosen.weights_sha256[:_DIGITS]
@@ -99,20 +99,6 @@ def take(source: Project, variant: str, target: Path) -> None:
     records += source.evidence.glob(f"drift/{shown}.*.json")
     for record in records:
         write_bytes(target / record.relative_to(source.root), record.read_bytes())
-
-
-def _with_sizes(registry: str, source: Project, variant: str) -> str:
-    """``registry`` for a folder of this depth, with the sizes that the release has on disk."""
-    depth = "../" * 3
-    registry = re.sub(r"\$schema=[./]*", f"$schema={depth}", registry)
-    if source.variant(variant).architecture is not None:
-        return registry
-    found: Sizes = sizes(open_checkpoint(source.release(variant)), None)
-    fields = ", ".join(f"{name}: {value:_}" for name, value in vars(found).items() if value)
-    line = f"    architecture: {{{fields}}} # its weights are not here\n"
-    head = f"\n  {variant}:\n"
-    assert registry.count(head) == 1, f"no single entry '{variant}'"
-    return registry.replace(head, head + line)
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def test_the_example_has_the_registry_of_the_gallery():
 
 
 def row_of_mrr(folder: Path) -> str:
-    [row] = re.findall(r"^\| title-text \| mrr.*$", read_text(folder / "README.md"), re.MULTILINE)
+    [row] = re.findall(r"^\| mrr.↑ .*$", read_text(folder / "README.md"), re.MULTILINE)
     return row
 
 

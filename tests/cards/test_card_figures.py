@@ -124,7 +124,8 @@ def test_the_alt_text_is_the_finding(whole):
         "This model against base: heldout-mlm loss 3.6235 (against 4.0123); "
         "heldout-mlm accuracy 0.360 (against 0.302); "
         "title-abstract recall@1 0.160 (against 0.071); "
-        "title-abstract mean reciprocal rank 0.250 (against 0.132); section macro-F1 0.401 (against 0.401); "
+        "title-abstract mean reciprocal rank 0.250 (against 0.132); "
+        "section macro-F1 0.401 (against 0.401); "
         "section accuracy 0.501 (against 0.501)."
     )
     assert found["trajectory"].startswith("Recall@1 of title-abstract on dev over training")
