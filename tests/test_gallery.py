@@ -141,7 +141,7 @@ def test_a_bold_that_a_person_moved_is_found(example, capsys):
     row = row_of_mrr(example)
     line = replace(example / "README.md", row, row.replace("**", ""))
     [said] = check(example, capsys).splitlines()
-    assert f"README.md:{line}: what is bold here is not the best" in said
+    assert f"README.md:{line}: the best value is not the bold one" in said
 
 
 def of_test(folder: Path, task: str) -> Path:
