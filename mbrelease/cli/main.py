@@ -31,6 +31,7 @@ COMMANDS = {
     "verify": ("verify", "Check that a checkpoint is ModernBERT and loads."),
     "card": ("card", "Write the model card from the evidence."),
     "push": ("push", "Publish a release folder in one guarded commit."),
+    "pull-check": ("pull_check", "Download a published model and hold it against its receipt."),
     "release": ("release", "All of the above in order, skipping what is unchanged."),
     "rehearse": ("rehearse", "Serve a local Hub for rehearsals."),
     "demo": ("demo", "Train a small ModernBERT here and release it to a local Hub."),

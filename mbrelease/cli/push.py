@@ -11,7 +11,7 @@ from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, progress, talk
 from mbrelease.cli.push_one import Outcome, Request, push_one
 from mbrelease.cli.push_revisions import RevisionRequest, parse_revisions
-from mbrelease.cli.push_source import Source, find_source
+from mbrelease.cli.push_source import Source, find_receipts, find_source
 from mbrelease.cli.sign_options import SignRequest, sign_options
 from mbrelease.errors import CheckFailed, UserError
 
@@ -220,7 +220,7 @@ def _status(repo_id: str, registry_path: Path | None, as_json: bool) -> None:
     from mbrelease.hub.client import connect
     from mbrelease.hub.status import read_status
 
-    status = read_status(repo_id, api=connect(), receipts=_receipts(registry_path))
+    status = read_status(repo_id, api=connect(), receipts=find_receipts(registry_path))
     if as_json:
         print_json(status.as_json())
     if not status.is_same:
@@ -232,17 +232,3 @@ def _status(repo_id: str, registry_path: Path | None, as_json: bool) -> None:
             f"{repo_id} is as published {receipt.published}: {receipt.commit[:12]}, "
             f"{len(receipt.files)} files" + (f", tag {receipt.tag}" if receipt.tag else "")
         )
-
-
-def _receipts(registry_path: Path | None) -> Path:
-    """``./receipts``, or those of the project, where there are none here."""
-    if registry_path is None and Path("receipts").is_dir():
-        return Path("receipts")
-    from mbrelease.registry.load import load_project
-
-    try:
-        return load_project(registry_path).receipts
-    except UserError:
-        if registry_path is not None:
-            raise
-        return Path("receipts")

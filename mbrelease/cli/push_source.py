@@ -83,3 +83,21 @@ def find_source(release: str, registry_path: Path | None) -> Source:
         variant=name,
         supersedes=old_repo,
     )
+
+
+def find_receipts(registry_path: Path | None) -> Path:
+    """``./receipts``, or those of the project, where there are none here.
+
+    Raises:
+        UserError: there is no registry at the path that was given.
+    """
+    if registry_path is None and Path("receipts").is_dir():
+        return Path("receipts")
+    from mbrelease.registry.load import load_project
+
+    try:
+        return load_project(registry_path).receipts
+    except UserError:
+        if registry_path is not None:
+            raise
+        return Path("receipts")

@@ -285,7 +285,8 @@ class _Download:
                 hashed.begin_anew()
                 if out is not None:
                     out.truncate(0)
-            for chunk in response.iter_bytes(CHUNK_BYTES):
+            # As they come: what waits for more is lost with the connection.
+            for chunk in response.iter_bytes():
                 if out is not None:
                     out.write(chunk)
                 hashed.update(chunk)

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from mbrelease.hub import download, patience, reconcile, tagging
+
 # Not a token of anyone; long enough for the patterns that look for one.
 TOKEN = "hf_" + "Rehearsal" * 4
 
@@ -45,14 +47,19 @@ def client_talks_to_nobody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @pytest.fixture(autouse=True)
-def client_does_not_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client pauses for half a minute before it gives a download up."""
+def nobody_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It pauses for half a minute before it gives a download up."""
     from huggingface_hub import file_download
     from huggingface_hub.utils import _http
 
     awake = SimpleNamespace(sleep=lambda seconds: None, time=time.time, monotonic=time.monotonic)
     monkeypatch.setattr(_http, "time", awake)
     monkeypatch.setattr(file_download, "time", awake)
+    # Nor do we, but where a Hub tells for how long.
+    monkeypatch.setattr(download, "PAUSES_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(patience, "PAUSES_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(reconcile, "LOOKS_SECONDS", (0.0, 0.01))
+    monkeypatch.setattr(tagging, "LOOKS_SECONDS", (0.0, 0.01))
 
 
 @pytest.fixture
@@ -108,6 +115,11 @@ class Proxy:
     )
     """(status, headers, body) that the proxy itself gives; the Hub does not hear of the request."""
 
+    cut: Callable[[str, str], int | None] = lambda method, path: None
+    """After how many bytes of the body the connection breaks."""
+    ranges: list[str] = field(default_factory=list)
+    """What parts of files were asked for."""
+
     def count(self, method: str, part: str) -> int:
         """How many requests had ``part`` in their path."""
         return sum(1 for m, path, _ in self.log if m == method and part in path)
@@ -126,6 +138,7 @@ def proxy(hub_url: str) -> Iterator[Proxy]:
         def answer(self) -> None:
             body = self.read_body()
             state.log.append((self.command, self.path, len(body)))
+            state.ranges += [wanted] if (wanted := self.headers.get("Range")) else []
             self.close_connection = True
             if state.refuse(self.command, self.path):
                 return
@@ -143,7 +156,7 @@ def proxy(hub_url: str) -> Iterator[Proxy]:
             self.send_header("Content-Length", str(length if is_head else len(answer[1])))
             self.end_headers()
             if not is_head:
-                self.wfile.write(answer[1])
+                self.wfile.write(answer[1][: state.cut(self.command, self.path)])
 
         do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = answer
 

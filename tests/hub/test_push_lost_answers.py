@@ -9,18 +9,12 @@ import pytest
 from huggingface_hub import HfApi
 
 from mbrelease.errors import CheckFailed
-from mbrelease.hub import download, publish, reconcile
+from mbrelease.hub import publish
 from mbrelease.hub.plan import make_plan
 from mbrelease.hub.receipt import receipt_path
 from mbrelease.progress import Silent
 
 REPO = "rehearsal/tiny"
-
-
-@pytest.fixture(autouse=True)
-def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "LOOKS_SECONDS", (0.0, 0.01))
-    monkeypatch.setattr(download, "PAUSES_SECONDS", (0.01, 0.01))
 
 
 class Notes(Silent):
