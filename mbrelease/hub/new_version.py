@@ -17,6 +17,7 @@ from mbrelease.hub.client import (
     sentences,
     status_code,
 )
+from mbrelease.hub.patience import patiently, read_patiently
 from mbrelease.hub.remote import read_head, read_pull_requests
 from mbrelease.hub.remote_card import README, read_remote_card
 from mbrelease.metadata.new_version import with_new_version
@@ -110,15 +111,17 @@ def _open(api: HfApi, planned: Announcement, message: str) -> Announcement:
     from huggingface_hub import CommitOperationAdd
 
     assert planned.text is not None
-    old_repo = planned.old_repo
+    old_repo, new_repo, card = planned.old_repo, planned.new_repo, planned.text.encode()
     try:
-        info = api.create_commit(
-            old_repo,
-            [CommitOperationAdd(README, planned.text.encode())],
-            commit_message=message,
-            commit_description=f"[{planned.new_repo}](/{planned.new_repo}) supersedes this model.",
-            create_pr=True,
-            parent_commit=planned.head,
+        info = patiently(
+            lambda: api.create_commit(
+                old_repo,
+                [CommitOperationAdd(README, card)],
+                commit_message=message,
+                commit_description=f"[{new_repo}](/{new_repo}) supersedes this model.",
+                create_pr=True,
+                parent_commit=planned.head,
+            )
         )
         return replace(planned, pull_request=info.pr_url)
     except Exception as error:
@@ -146,9 +149,13 @@ def _waiting(api: HfApi, repo_id: str, new_repo: str) -> str | None:
     """
     commits = read_pull_requests(api, repo_id)
     with sentences(api, repo_id):
-        user = api.whoami()["name"]
-        waiting = api.get_repo_discussions(
-            repo_id, author=user, discussion_type="pull_request", discussion_status="open"
+        user = read_patiently(api.whoami)["name"]
+        waiting = read_patiently(
+            lambda: list(
+                api.get_repo_discussions(
+                    repo_id, author=user, discussion_type="pull_request", discussion_status="open"
+                )
+            )
         )
         for each in waiting:
             commit = commits.get(f"refs/pr/{each.num}")
