@@ -162,20 +162,32 @@ def transport(api: HfApi, repo_id: str, *, create_pr: bool) -> Iterator[None]:
     The client (2.4) takes for granted that every server speaks Xet, and fails where one does not;
     there, they go up as plain LFS objects.
     """
-    from huggingface_hub import constants, get_session
+    from huggingface_hub import constants
+
+    from mbrelease.hub.patience import read_patiently
+
+    before = constants.HF_HUB_DISABLE_XET
+    if not before:
+        speaks_xet = read_patiently(lambda: _speaks_xet(api, repo_id, create_pr=create_pr))
+        constants.HF_HUB_DISABLE_XET = not speaks_xet
+    try:
+        with _token_stays_with(api):
+            yield
+    finally:
+        constants.HF_HUB_DISABLE_XET = before
+
+
+def _speaks_xet(api: HfApi, repo_id: str, *, create_pr: bool) -> bool:
+    from huggingface_hub import get_session
 
     answer = get_session().get(
         f"{api.endpoint}/api/models/{repo_id}/xet-write-token/main",
         params={"create_pr": "1"} if create_pr else {},
         headers=headers_of(api),
     )
-    before = constants.HF_HUB_DISABLE_XET
-    constants.HF_HUB_DISABLE_XET = before or answer.status_code != 200
-    try:
-        with _token_stays_with(api):
-            yield
-    finally:
-        constants.HF_HUB_DISABLE_XET = before
+    if answer.status_code == 429:
+        raise_for_status(answer)
+    return answer.status_code == 200
 
 
 @contextmanager

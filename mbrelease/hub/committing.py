@@ -114,6 +114,13 @@ def _unknown(plan: Plan, error: Exception, api: HfApi) -> CheckFailed:
 
 
 def _not_published(plan: Plan, error: Exception, api: HfApi) -> CheckFailed:
+    if plan.create_pr:
+        # No guard keeps one that is still on its way from landing.
+        return CheckFailed(
+            f"unknown whether the pull request to {plan.repo_id} was opened: "
+            f"{_told(error, api, plan)}, and none is to be seen",
+            mend="run the same command again: it looks first, and opens no second one",
+        )
     return CheckFailed(
         f"{plan.repo_id} was not published: {_told(error, api, plan)}; there is no new commit",
         mend="run the same command again; large files that have arrived are not sent twice",

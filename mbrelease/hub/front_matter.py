@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbrelease.hub.client import headers_of, raise_for_status, sentences
+from mbrelease.hub.patience import read_patiently
 from mbrelease.hub.problems import Problem
 from mbrelease.metadata.check import check_metadata
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-ANSWER_SECONDS = 60.0
 
 
 def readme_problems(path: Path) -> Iterator[Problem]:
@@ -36,20 +35,23 @@ def ask_server(api: HfApi, repo_id: str, text: str) -> tuple[list[str], list[str
     Raises:
         CheckFailed: the Hub cannot be asked.
     """
+    with sentences(api, repo_id):
+        return read_patiently(lambda: _ask(api, text))
+
+
+def _ask(api: HfApi, text: str) -> tuple[list[str], list[str]]:
     from huggingface_hub import get_session
 
-    with sentences(api, repo_id):
-        response = get_session().post(
-            f"{api.endpoint}/api/validate-yaml",
-            json={"content": text, "repoType": "model"},
-            headers=headers_of(api),
-            timeout=ANSWER_SECONDS,
-        )
-        if response.status_code == 404:
-            return [], []
-        if response.status_code != 400:
-            raise_for_status(response)
-        answer = response.json()
+    response = get_session().post(
+        f"{api.endpoint}/api/validate-yaml",
+        json={"content": text, "repoType": "model"},
+        headers=headers_of(api),
+    )
+    if response.status_code == 404:
+        return [], []
+    if response.status_code != 400:
+        raise_for_status(response)
+    answer = response.json()
     errors = _messages(answer.get("errors"))
     if response.status_code == 400 and not errors:
         errors = ["no reason given"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbrelease import __version__
-from mbrelease.errors import CheckFailed
+from mbrelease.errors import CheckFailed, UserError
 from mbrelease.hub.client import is_ambiguous, quiet_client, sentence, sentences, status_code
 from mbrelease.hub.client import transport as transport_of
 from mbrelease.hub.committing import Landed, commit
@@ -102,17 +103,32 @@ def publish(
     with quiet_client(), waits_told_to(progress):
         edited = with_edits(plan, api, receipts, progress, base=base)
         final, landed = _follow(edited, api, progress, message, sign)
-        receipt = _earlier_receipt(final, landed, receipts)
+        with _saying_it_landed(landed):
+            receipt = _earlier_receipt(final, landed, receipts)
         if receipt is None:
             verified = verify_published(final, landed, api, progress)
-            receipt = _receipt(final, landed, api, origin, verified)
+            with _saying_it_landed(landed):
+                receipt = _receipt(final, landed, api, origin, verified)
             if _card(final) != _card(plan):
                 receipt = receipt.model_copy(update={"card_taken_over_from": final.head})
         if final.tag is not None:
             ensure_tag(final, landed.commit, api)
         receipt = receipt.model_copy(update={"tag": final.tag or receipt.tag})
-    write_receipt(receipts, receipt)
+    with _saying_it_landed(landed):
+        write_receipt(receipts, receipt)
     return receipt
+
+
+@contextmanager
+def _saying_it_landed(landed: Landed) -> Iterator[None]:
+    """Say of what fails after the commit that the commit is there."""
+    try:
+        yield
+    except UserError as error:
+        raise CheckFailed(
+            f"published as {landed.commit[:12]}, but no receipt was written: {error.message}",
+            mend=error.mend,
+        ) from error
 
 
 def _follow(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.hub import trusted_publisher
 from mbrelease.hub.client import no_token, sentences, shown_endpoint, status_code, token_of
+from mbrelease.hub.patience import read_patiently
 from mbrelease.hub.problems import Problem
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _account(api: HfApi, token: str, repo_id: str) -> dict[str, Any]:
     """
     try:
         with sentences(api, repo_id):
-            account: dict[str, Any] = api.whoami()
+            account: dict[str, Any] = read_patiently(api.whoami)
             return account
     except UserError as error:
         cause = error.__cause__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from mbrelease.errors import CheckFailed
+from mbrelease.errors import CheckFailed, UserError
 from mbrelease.hub.client import sentence
 from mbrelease.hub.patience import patiently
 from mbrelease.hub.plan import Plan
@@ -24,29 +24,41 @@ def ensure_tag(plan: Plan, commit: str, api: HfApi) -> None:
     Raises:
         CheckFailed: it was not set, or names another commit.
     """
-    tag = plan.tag
+    tag, done = plan.tag, f"published as {commit[:12]} and verified"
     assert tag is not None
-    found = read_refs(api, plan.repo_id)[1].get(tag)
-    failure: Exception | None = None
-    if found is None:
-        try:
-            patiently(lambda: api.create_tag(plan.repo_id, tag=tag, revision=commit))
-        except Exception as error:
-            failure = error
-        # Read back in either case: the answer may have been lost, or another may have been faster.
-        found = _look(plan.repo_id, tag, api)
+    try:
+        found, failure = _set(plan.repo_id, tag, commit, api)
+    except UserError as error:  # the references cannot be read
+        raise CheckFailed(
+            f"{done}, but it is unknown whether the tag '{tag}' is set: {error.message}",
+            mend="run the same command again: it only looks for the tag, and sets it",
+        ) from error
     if found is None:
         told = sentence(failure, api, plan.repo_id) if failure else None
+        why = f"was not set: {told.message}" if told else "is not to be seen yet"
         raise CheckFailed(
-            f"published as {commit[:12]} and verified, but the tag '{tag}' was not set"
-            + (f": {told.message}" if told else ""),
+            f"{done}, but the tag '{tag}' {why}",
             mend="run the same command again: it only sets the tag",
         ) from failure
     if found != commit:
         raise CheckFailed(
-            f"published as {commit[:12]} and verified, but the tag '{tag}' names {found[:12]}",
+            f"{done}, but the tag '{tag}' names {found[:12]}",
             mend="choose another tag and run the command again",
         )
+
+
+def _set(repo_id: str, tag: str, commit: str, api: HfApi) -> tuple[str | None, Exception | None]:
+    """What ``tag`` names in the end, and what was said to setting it."""
+    found = read_refs(api, repo_id)[1].get(tag)
+    failure: Exception | None = None
+    if found is None:
+        try:
+            patiently(lambda: api.create_tag(repo_id, tag=tag, revision=commit))
+        except Exception as error:
+            failure = error
+        # Read back in either case: the answer may have been lost, or another may have been faster.
+        found = _look(repo_id, tag, api)
+    return found, failure
 
 
 def _look(repo_id: str, tag: str, api: HfApi) -> str | None:
