@@ -57,7 +57,7 @@ def check_downloaded(folder: Path) -> Loading:
         return _loading(results, f"a {architecture_of(checkpoint.raw_config)} is not tried")
     missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
-        return _loading(results, f"{' and '.join(missing)} are not installed where it was checked")
+        return _loading(results, f"not installed where it was checked: {', '.join(missing)}")
     loaded, _model = check_loading(folder, head)
     return _loading([*results, *loaded], None)
 

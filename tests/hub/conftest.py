@@ -115,6 +115,8 @@ class Proxy:
     )
     """(status, headers, body) that the proxy itself gives; the Hub does not hear of the request."""
 
+    headers: Callable[[str, str], dict[str, str]] = lambda method, path: {}
+    """What stands in the place of the Hub's own headers."""
     cut: Callable[[str, str], int | None] = lambda method, path: None
     """After how many bytes of the body the connection breaks."""
     ranges: list[str] = field(default_factory=list)
@@ -147,7 +149,7 @@ def proxy(hub_url: str) -> Iterator[Proxy]:
             if answer is None:
                 return
             self.send_response(answer[0])
-            for name, value in headers:
+            for name, value in (dict(headers) | state.headers(self.command, self.path)).items():
                 lengths = {"content-length", "transfer-encoding", "connection"}
                 if name.lower() not in lengths:
                     self.send_header(name, value)
