@@ -127,6 +127,11 @@ def test_no_option_opens_it_to_the_network(tmp_path: Path) -> None:
     assert refused.exit_code == 2
     with running(tmp_path) as url:
         assert url.startswith("http://127.0.0.1:")
+        # Whoever listens on all addresses listens on this one too.
+        where = ("127.0.0.2", int(url.rpartition(":")[2]))
+        call = f"import socket; socket.create_connection({where!r}, timeout=5)"
+        tried = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True)
+    assert "ConnectionRefusedError" in tried.stderr
 
 
 def test_a_database_that_is_something_else(tmp_path: Path) -> None:
