@@ -32,6 +32,11 @@ BOTH_TAKE = [
 ]
 BOTH_REFUSE = [
     "license: 7",
+    "license: apache2",
+    "license: [mit, apache2]",
+    "license: mit\nlicense: mit",
+    "license: mit\nlanguage: english",
+    "license: mit\nlanguage: [EN]",
     "license: {a: b}",
     "license: ''",
     "license: mit\nlanguage: {a: b}",
@@ -61,12 +66,9 @@ BOTH_REFUSE = [
 ]
 # What the rehearsal Hub leaves to others: the public Hub, its pages, its client.
 ONLY_OFFLINE = [
-    "license: apache2",
     "license: other",
-    "license: mit\nlanguage: english",
     "license: mit\nbase_model: a/b",
     "license: mit\nbase_model: a/b\nbase_model_relation: merge",
-    "license: mit\nlicense: mit",
     "license: mit\nthumbnail: null",
     "license: mit\ndatasets: [./data/x]",
     "license: mit\nnew_version: ../x",

@@ -10,6 +10,9 @@ import yaml
 
 from mbrelease.hub.rehearsal.names import NAME, is_repo_id
 from mbrelease.hub.rehearsal.refusals import Refused
+from mbrelease.metadata.languages import language_codes
+from mbrelease.metadata.licenses import LICENSE_IDS
+from mbrelease.metadata.pipeline_tags import PIPELINE_TAGS
 
 # An alias costs a card a few characters and repeats any amount; this much is more than any holds.
 MAX_METADATA_SIZE = 1_000_000
@@ -48,13 +51,27 @@ def _parsed(block: str) -> Any:
         ValueError: it is not YAML, or cannot be written out as JSON.
     """
     try:
-        value = yaml.safe_load(block)
+        value = yaml.load(block, _Loader)  # noqa: S506  a safe one
         _plain(value, [MAX_METADATA_SIZE])
     except yaml.YAMLError as error:
         raise ValueError(str(error).splitlines()[0]) from error
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     return value
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what the Hub's own reader refuses: the same key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in written:
+            # Of two merges (<<) both are read.
+            if key != "<<" and written.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"duplicated mapping key {key!r}", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
 
 
 def _plain(value: Any, left: list[int]) -> Any:
@@ -97,14 +114,17 @@ def validate(text: str) -> tuple[list[str], list[str]]:
         return [f"the metadata is not YAML: {error}"], []
     if not isinstance(value, dict):
         return ["the metadata is not a mapping"], []
-    errors = [
-        f'"{key}" {fault}'
-        for key, rule in _RULES.items()
-        if key in value and (fault := rule(value[key])) is not None
-    ]
+    errors, warnings = (
+        [
+            f'"{key}" {fault}'
+            for key, rule in rules.items()
+            if key in value and (fault := rule(value[key])) is not None
+        ]
+        for rules in (_RULES, _ADVICE)
+    )
     if "base_model_relation" in value and "base_model" not in value:
         errors.append('"base_model_relation" needs "base_model"')
-    return errors, []
+    return errors, warnings
 
 
 def as_list(value: object) -> list[Any]:
@@ -126,6 +146,35 @@ def _texts(value: object) -> str | None:
 
 def _text_list(value: object) -> str | None:
     return _texts(value) if isinstance(value, list) else "must be a list of strings"
+
+
+def _licenses(value: object) -> str | None:
+    for item in as_list(value):
+        if isinstance(item, str) and item and item not in LICENSE_IDS:
+            return f"must be a license id of the Hub, such as apache-2.0; {item!r} is none"
+    return _texts(value)
+
+
+def _languages(value: object) -> str | None:
+    for item in as_list(value):
+        if isinstance(item, str) and item != item.lower():
+            return f"must only contain lowercase characters; {item!r} does not"
+        if isinstance(item, str) and item and item not in language_codes():
+            return f"must be ISO 639-1, 639-2 or 639-3 codes; {item!r} is none"
+    return _texts(value)
+
+
+def _in_the_list_of_tasks(value: object) -> str | None:
+    if not isinstance(value, str) or value in PIPELINE_TAGS:
+        return None
+    return f"with value {value!r} is not in the Hub's list of tasks"
+
+
+def _ids_of_datasets(value: object) -> str | None:
+    for item in as_list(value):
+        if isinstance(item, str) and not (is_repo_id(item) or NAME.fullmatch(item)):
+            return f"should be dataset ids on the Hub; {item!r} is none"
+    return None
 
 
 def _models(value: object) -> str | None:
@@ -176,8 +225,8 @@ def _result(result: object) -> str | None:
 
 
 _RULES: dict[str, Callable[[object], str | None]] = {
-    "license": _texts,
-    "language": _texts,
+    "license": _licenses,
+    "language": _languages,
     "tags": _text_list,
     "datasets": _texts,
     "metrics": _texts,
@@ -186,4 +235,8 @@ _RULES: dict[str, Callable[[object], str | None]] = {
     "base_model": _models,
     "base_model_relation": _relation,
     "model-index": _model_index,
+}
+_ADVICE: dict[str, Callable[[object], str | None]] = {
+    "pipeline_tag": _in_the_list_of_tasks,
+    "datasets": _ids_of_datasets,
 }

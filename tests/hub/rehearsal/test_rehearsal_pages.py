@@ -163,7 +163,7 @@ def test_what_is_not_there_is_a_page_too(repo: str, hub_url: str, path: str) -> 
 
 def test_a_malicious_name_is_only_text(api: HfApi, repo: str, hub_url: str) -> None:
     evil = "<script>alert(1)</script>"
-    readme = f"---\ntags: ['{evil}']\nlicense: '{evil}'\n---\n{evil}\n".encode()
+    readme = f"---\ntags: ['{evil}']\nlibrary_name: '{evil}'\n---\n{evil}\n".encode()
     api.create_commit(
         repo,
         [

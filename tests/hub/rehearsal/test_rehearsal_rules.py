@@ -169,6 +169,10 @@ def test_a_good_card_passes() -> None:
         ("[a/b, ", "['a b', ", '"base_model" must be model ids'),
         ("[a, b]", "a", '"tags" must be a list of strings'),
         ("[en, fr]", "[no]", '"language" must be'),  # YAML reads `no` as false
+        ("[en, fr]", "[en, English]", '"language" must only contain lowercase characters'),
+        ("[en, fr]", "[en, english]", '"language" must be ISO 639'),
+        ("license: apache-2.0", "license: apache2", '"license" must be a license id'),
+        ("[a, b]\n", "[a, b]\ntags: [c]\n", "duplicated mapping key 'tags'"),
         ("fill-mask", "[x]", '"pipeline_tag" must be a string'),
         ("{type: retrieval}", "{}", "needs task.type"),
         ("{type: d, name: D}", "{type: d}", "needs dataset.name"),
@@ -181,6 +185,20 @@ def test_each_rule_can_fail(old: str, new: str, fault: str) -> None:
     assert old in GOOD
     errors, _ = validate(GOOD.replace(old, new))
     assert len(errors) == 1 and fault in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("block", "advice"),
+    [
+        ("pipeline_tag: fill-masks", "\"pipeline_tag\" with value 'fill-masks' is not in"),
+        ("datasets: [./data/x]", '"datasets" should be dataset ids'),
+        ("a: &a {x: 1}\nb: &b {y: 2}\nc: {<<: *a, <<: *b}", None),
+    ],
+)
+def test_what_the_hub_only_warns_of(block: str, advice: str | None) -> None:
+    errors, warnings = validate(f"---\nlicense: mit\n{block}\n---\n")
+    assert errors == []
+    assert [advice in warning for warning in warnings if advice] == ([True] if advice else [])
 
 
 @pytest.mark.parametrize(
