@@ -34,8 +34,8 @@ PROCESSES = 16
 # Reading changes nothing, so whether it was carried out makes no difference.
 READING = {"whoami", "validate-yaml", "info", "refs", "tree", "commits", "resolve", "xet"}
 WITHOUT_BODY = {"object-put", "multipart-part"}
-# What a push does not call: it makes no branches, and reads whole trees.
-NOT_CALLED = {"branch", "paths-info"}
+# What a push does not call: it has a token, makes no branches, and reads whole trees.
+NOT_CALLED = {"oidc", "branch", "paths-info"}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from mbrelease.errors import UserError, did_you_mean
 _MODEL = r"/api/models/[^/]+/[^/]+"
 # call → its method (or methods) and its path, as the client quotes it.
 _CALLS = {
+    "oidc": ("POST", r"/oauth/token"),
     "whoami": ("GET", r"/api/whoami-v2"),
     "create": ("POST", r"/api/repos/create"),
     "validate-yaml": ("POST", r"/api/validate-yaml"),

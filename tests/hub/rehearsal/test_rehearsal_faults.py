@@ -174,6 +174,7 @@ def test_a_fault_that_is_none(text: str, told: str) -> None:
 def test_every_call_has_a_request() -> None:
     model, sha256 = "/api/models/a/b", "0" * 64
     requests = {
+        "oidc": ("POST", "/oauth/token"),
         "whoami": ("GET", "/api/whoami-v2"),
         "create": ("POST", "/api/repos/create"),
         "validate-yaml": ("POST", "/api/validate-yaml"),
