@@ -1,6 +1,5 @@
 """A job proves who it is and gets a token for one repository, with the real client."""
 
-
 import httpx2
 import pytest
 from huggingface_hub import HfApi
