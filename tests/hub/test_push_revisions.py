@@ -234,3 +234,22 @@ def test_an_alias_moves_when_the_push_is_proven(
 def test_private_holds_for_a_new_repository(api: HfApi, project: Path) -> None:
     assert main(["push", "tiny-v2", "--private", "--revisions", "10"]) == 0
     assert api.model_info(REPO).private
+
+
+@pytest.mark.parametrize("xet", [True, False])
+def test_large_weights_are_sent_from_where_they_lie(
+    xet: bool, api: HfApi, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    from mbrelease.hub import download, sending
+
+    for module in (download, sending):
+        monkeypatch.setattr(module, "LARGE_BYTES", 100_000)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not xet)
+    weights = project / "runs" / "tiny" / "checkpoint-20" / "model.safetensors"
+    before = weights.stat()
+    assert main(["push", "tiny-v2", "--revisions", "20"]) == 0
+    found = {e.path: e for e in api.list_repo_tree(REPO, revision="step-20")}
+    assert found["model.safetensors"].lfs.sha256 == sha256_file(weights)
+    assert weights.stat() == before, "not linked to, which would change its ctime"
