@@ -30,6 +30,7 @@ docs: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/averaging.py
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/push.py
 	$(BIN)/python benchmarks/selection.py
 	$(BIN)/python benchmarks/selection_error_rates.py
 	$(BIN)/python benchmarks/verify.py
