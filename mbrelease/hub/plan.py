@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from mbrelease.hub.problems import Check, Problem, refusal
 from mbrelease.hub.remote import GIT_ATTRIBUTES, Remote, is_same, read_remote
 from mbrelease.hub.remote_card import read_remote_card
 from mbrelease.hub.rights import Rights, anyone, read_rights
+from mbrelease.hub.secrets import without_secrets
 from mbrelease.hub.signature_problems import signature_problems, without_signature
 from mbrelease.hub.signed_files import SIGNATURE
 
@@ -174,7 +175,7 @@ def make_plan(
     )
     if private:
         problems += public_already(remote, repo_id)
-    card, remarks = _card_changes(api, folder, remote, compared)
+    card, remarks = _card_changes(api, folder, remote, compared, token)
     return Plan(
         folder=folder,
         repo_id=repo_id,
@@ -197,11 +198,16 @@ def make_plan(
         branches=dict(remote.branches) if remote else {},
         tags=dict(remote.tags) if remote else {},
         card=card,
-        checks=tuple(checks),
+        checks=tuple(replace(one, told=without_secrets(one.told, token)) for one in checks),
         # What two of the checks found is told once.
-        problems=tuple(dict.fromkeys(problems)),
+        problems=tuple(dict.fromkeys(_shown(one, token) for one in problems)),
         notes=(*state.notes, *compared.notes, *remarks, *([TO_BE_SIGNED] if sign else [])),
     )
+
+
+def _shown(problem: Problem, token: str | None) -> Problem:
+    mend = problem.mend and without_secrets(problem.mend, token)
+    return Problem(without_secrets(problem.message, token), mend)
 
 
 def _token(api: HfApi, repo_id: str) -> tuple[str | None, list[Problem]]:
@@ -292,14 +298,16 @@ def _compare(
 
 
 def _card_changes(
-    api: HfApi, folder: Path, remote: Remote | None, compared: _Compared
+    api: HfApi, folder: Path, remote: Remote | None, compared: _Compared, token: str | None
 ) -> tuple[CardChanges | None, list[str]]:
     """How the card changes; where that cannot be told, a remark why."""
     new = _text(folder / README)
     if remote is None or remote.head is None or README not in compared.changed or new is None:
         return None, []
     try:
-        return card_changes(read_remote_card(api, remote.repo_id, remote.head), new), []
+        old = read_remote_card(api, remote.repo_id, remote.head)
+        # A plan goes into logs and onto pages: it must not spread what it refuses to publish.
+        return card_changes(without_secrets(old, token), without_secrets(new, token)), []
     except UserError as error:
         return None, [f"the cards are not compared: {error.message}"]
 

@@ -51,20 +51,40 @@ PATTERNS = (
 _BEGINS = re.compile(b"|".join(re.escape(b) for pattern in PATTERNS for b in pattern.begins))
 
 
+REDACTED = "[a secret]"
+
+
 def find_secrets(data: bytes, token: str | None = None) -> Iterator[tuple[int, str]]:
     """Yield (line, kind) of each secret in ``data``; the secret itself is never returned.
 
     ``token`` is the one in use, which is looked for whatever its form.
     """
+    for start, _, kind in _found(data, token):
+        yield _line(data, start), kind
+
+
+def without_secrets(text: str, token: str | None = None) -> str:
+    """``text`` as it may be shown: what looks like a credential is left out."""
+    data = text.encode(errors="replace")
+    pieces, end = [], 0
+    for start, stop, _ in sorted(_found(data, token)):
+        if stop > end:
+            pieces += [data[end : max(start, end)], REDACTED.encode() if start >= end else b""]
+            end = stop
+    return b"".join([*pieces, data[end:]]).decode(errors="replace")
+
+
+def _found(data: bytes, token: str | None) -> Iterator[tuple[int, int, str]]:
+    """Where each secret begins and ends, and its kind; the token in use once."""
     if token and len(token) >= 8:
         start = data.find(token.encode())
         if start >= 0:
-            yield _line(data, start), "the token in use"
+            yield start, start + len(token.encode()), "the token in use"
     for hit in _BEGINS.finditer(data):
         position = hit.start()
         if not _is_in_word(data, position):
-            for kind in _kinds(data, position):
-                yield _line(data, position), kind
+            for kind, stop in _kinds(data, position):
+                yield position, stop, kind
 
 
 def _is_in_word(data: bytes, position: int) -> bool:
@@ -72,13 +92,13 @@ def _is_in_word(data: bytes, position: int) -> bool:
     return data[position : position + 1].isalpha() and (before.isalnum() or before == b"_")
 
 
-def _kinds(data: bytes, position: int) -> Iterator[str]:
-    """What begins at ``position``."""
+def _kinds(data: bytes, position: int) -> Iterator[tuple[str, int]]:
+    """What begins at ``position``, and where it ends."""
     for pattern in PATTERNS:
         for begins in pattern.begins:
             end = position + len(begins)
-            if data.startswith(begins, position) and pattern.goes_on.match(data, end):
-                yield pattern.kind
+            if data.startswith(begins, position) and (rest := pattern.goes_on.match(data, end)):
+                yield pattern.kind, rest.end()
 
 
 def _line(data: bytes, position: int) -> int:

@@ -132,3 +132,23 @@ def test_the_screen_shows_forty_lines_and_json_all(
     shown = json.loads(capsys.readouterr().out)["plan"]["card"]
     assert "+Line 99." in shown["text"] and "+license: mit" in shown["whole"]
     assert shown["keys"] == [{"key": "license", "old": "apache-2.0", "new": "mit"}]
+
+
+def test_a_secret_that_a_plan_refuses_stands_nowhere_in_it(
+    api: HfApi,
+    release: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", api.endpoint)
+    monkeypatch.setenv("HF_TOKEN", str(api.token))
+    publish(make_plan(release, REPO, api=api), api=api, receipts=tmp_path / "receipts")
+    secret = "hf_" + "abcdEFGH12" * 3 + "wxyz"
+    readme = release / "README.md"
+    readme.write_text(readme.read_text() + f"\nmy token {secret} ok\n")
+    for form in ((), ("--json",), ("--markdown",)):
+        assert main(["push", str(release), "--to", REPO, "--plan", *form]) == 1
+        said = "".join(capsys.readouterr())
+        assert "holds a Hugging Face token" in said
+        assert secret not in said

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mbrelease.hub.contents import MAX_FILE_BYTES, MAX_README_BYTES, read_contents
-from mbrelease.hub.secrets import find_secrets
+from mbrelease.hub.secrets import find_secrets, without_secrets
 
 # Nobody's, and put together here so that no scanner takes this file for a leak.
 HF = "hf_" + "abcdEFGH12" * 3 + "wxyz"
@@ -143,3 +143,16 @@ def test_a_card_over_the_limit_is_told(release: Path) -> None:
     text = (release / "README.md").read_text()
     (release / "README.md").write_text(text + "x" * MAX_README_BYTES)
     assert told(release) == ["README.md is larger than 10 MB"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"token {HF} ok", "token [a secret] ok"),
+        (f"{HF} and {HF}", "[a secret] and [a secret]"),
+        ("nothing", "nothing"),
+    ],
+)
+def test_what_is_shown_is_without_secrets(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
+    assert without_secrets("my password1 here", "password1") == "my [a secret] here"
