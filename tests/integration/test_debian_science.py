@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import statistics
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,25 +64,39 @@ def test_the_numbers_on_the_card_are_those_of_the_evidence(released):
     card = (released / "releases" / "debian-science" / "README.md").read_text()
     release = open_checkpoint(released / "releases" / "debian-science")
     base = open_checkpoint(released / "runs" / "base" / "checkpoint-1000")
-    section = card[card.index("## Evaluation") :]
-    rows = [line for line in section.splitlines() if re.match(r"\| (heldout|title|section)", line)]
+    rows = list(evaluation_rows(card))
     assert len(rows) == 8
-    for row in rows:
-        task, metric, theirs, ours, change, count = [cell.strip() for cell in row.split("|")[1:-1]]
+    for task, metric, theirs, ours, change, count in rows:
         key = metric.split()[0].replace("@", "_at_")
         values = []
         for checkpoint, cell in ((base, theirs), (release, ours)):
             found = read_records(released / "evidence", checkpoint.weights_sha256, task)
             test = next(record for record in found if record.split == "test")
-            low, high = test.ci95[key]
-            numbers = [float(n) for n in re.findall(r"\d+\.\d+", cell)]
-            places = len(cell.replace("*", "").split()[0].split(".")[1])
-            expected = [test.metrics[key], low, high]
+            value, bounds = cell.replace("*", "").split("[")
+            places = len(value.split()[0].split(".")[1])
+            numbers = [float(value.split()[0]), *map(float, re.findall(r"\d+\.\d+", bounds))]
+            expected = [test.metrics[key], *test.ci95[key]]
             assert numbers == pytest.approx(expected, abs=0.51 * 10**-places)
+            seeds = [seed[key] for seed in test.experiments]
+            if len(seeds) > 1:
+                spread = float(value.split("±")[1])
+                assert spread == pytest.approx(statistics.stdev(seeds), abs=0.51 * 10**-places)
             assert test.n_examples == int(count)
             values.append(test.metrics[key])
-        shown = float(change.replace("−", "-"))
+        shown, low, high = (
+            float(n.replace("−", "-")) for n in re.findall(r"[+−]?\d+\.\d+", change)
+        )
         assert shown == pytest.approx(values[1] - values[0], abs=0.51 * 10**-places)
+        assert low < shown < high
+
+
+def evaluation_rows(card: str) -> Iterator[list[str]]:
+    """The rows of the evaluation, each with its task first, which stands in the heading."""
+    section = card[card.index("## Evaluation") : card.index("<!-- /mbrelease:evaluation -->")]
+    for part in section.split("\n### ")[1:]:
+        task = part.split("\n", 1)[0].split(": ")[1]
+        for row in re.findall(r"^\| \w.*[↑↓] .*$", part, re.MULTILINE):
+            yield [task, *(cell.strip() for cell in row.split("|")[1:-1])]
 
 
 def test_the_release_loads_and_differs_from_the_run_as_a_release_should(released):
