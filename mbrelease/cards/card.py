@@ -14,22 +14,14 @@ from mbrelease import __version__
 from mbrelease.cards.context import CardContext, folder_context, variant_context
 from mbrelease.cards.eval_results import eval_results
 from mbrelease.cards.figures import SECTIONS, Figure, figures
-from mbrelease.cards.render import (
-    CARD_TEMPLATE,
-    check_own_templates,
-    render,
-    template_folders,
-)
+from mbrelease.cards.render import check_own_templates, render, template_folders, typed_in
 from mbrelease.cards.snippets.outputs import with_outputs
 from mbrelease.cards.snippets.records import Outcomes, known_outcomes
 from mbrelease.cards.told import Origin, Span, extract
-from mbrelease.cards.trace import FRONT_MATTER, NUMBER, Number, numbers_in
+from mbrelease.cards.trace import FRONT_MATTER, Number, numbers_in
 from mbrelease.cards.weights import read_decision_of
-from mbrelease.files import read_text
 from mbrelease.metadata.regions import Page, fresh_page, has_marks, read_page
 from mbrelease.registry.project import Project
-
-_INCLUDED = re.compile(r"{%-? *include +[\"']([^\"']+)[\"']")
 
 OWN_TEMPLATES = "templates"
 """A folder of this name beside the registry overrides templates one by one."""
@@ -103,7 +95,7 @@ def read_draft(project: Project, variant: str, *, version: str = __version__) ->
     """Read what the card of ``variant`` is made of; arguments and errors as of ``make_card``."""
     name = project.resolve_name(variant)
     decision = read_decision_of(project, name)
-    context = variant_context(project, name, version)
+    context = variant_context(project, name, decision, version)
     drawable = figures(
         project,
         name,
@@ -194,7 +186,7 @@ def _card(
         page=fresh_page(context.metadata, regions),
         numbers=(
             *_values(context.metadata, context.metadata_origins),
-            *_numbers(text, spans, regions, _typed_in(folders)),
+            *_numbers(text, spans, regions, typed_in(folders)),
         ),
         figures=drawable,
         results=eval_results(context.evaluation, context.model.repo) if context.evaluation else {},
@@ -239,28 +231,3 @@ def _numbers(
         )
         found += numbers_in(name, region, own, partial(template_of, name))
     return found
-
-
-def _typed_in(folders: list[Path]) -> Callable[[str, str], str | None]:
-    """By a region and a number, the template of that region in which the number is typed."""
-    templates: dict[str, str] = {}
-    for folder in reversed(folders):
-        for path in folder.rglob("*.j2"):
-            templates[path.relative_to(folder).as_posix()] = read_text(path)
-    known: dict[str, dict[str, str]] = {}
-
-    def numbers_of(region: str) -> dict[str, str]:
-        section = f"sections/{region}.md.j2"
-        if section not in templates:  # a frame of the project's own
-            names = sorted(templates)
-        else:
-            included = _INCLUDED.findall(templates[section])
-            names = [CARD_TEMPLATE, *(name for name in included if name in templates), section]
-        return {number: name for name in names for number in NUMBER.findall(templates[name])}
-
-    def typed_in(region: str, number: str) -> str | None:
-        if region not in known:
-            known[region] = numbers_of(region)
-        return known[region].get(number)
-
-    return typed_in

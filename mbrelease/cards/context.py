@@ -45,7 +45,6 @@ from mbrelease.cards.weights import (
     describe,
     find_weights,
     read_average,
-    read_decision_of,
     sizes,
 )
 from mbrelease.checkpoints.checkpoint import open_checkpoint
@@ -55,6 +54,7 @@ from mbrelease.registry.entry import REPO_ID
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import CardText, Corpus, Variant
 from mbrelease.registry.tasks import AnyTask, ClassificationTask, PairTask, RetrievalTask
+from mbrelease.selection.decision import Decision
 
 _SHOWN_KEY_DIGITS = 16
 _USUAL_MAX_LENGTH = 512
@@ -169,19 +169,21 @@ class CardContext:
     """Where the values of its results come from, in their order."""
 
 
-def variant_context(project: Project, name: str, version: str = __version__) -> CardContext:
-    """All that registry, decision and evidence say of a variant (or an alias).
+def variant_context(
+    project: Project, variant: str, decision: Decision | None, version: str
+) -> CardContext:
+    """All that registry, decision and evidence say of a variant.
 
-    ``version`` is that of the mbrelease that the card names as its writer.
+    Args:
+        project: the registry and the folders beside it.
+        variant: its resolved name.
+        decision: of the variant, where there is one (``read_decision_of``).
+        version: of the mbrelease that the card names as its writer.
 
     Raises:
-        UserError: no such variant, a decision is missing, a file is malformed, or the ledger was
-            changed by another hand.
-        CheckFailed: no candidate was chosen.
+        UserError: a file is malformed, or the ledger was changed by another hand.
     """
-    variant = project.resolve_name(name)
     entry = project.variant(variant)
-    decision = read_decision_of(project, variant)
     weights = find_weights(project, variant, decision)
     evaluation = None
     if weights.sha256 is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +19,9 @@ from markupsafe import Markup
 
 from mbrelease.cards import escape, numbers, told
 from mbrelease.cards.tables import Table
+from mbrelease.cards.trace import NUMBER
 from mbrelease.errors import UserError, did_you_mean
+from mbrelease.files import read_text
 
 CARD_TEMPLATE = "card.md.j2"
 _INCLUDED = re.compile(r"{%-?\s*(?:include|import|extends|from)\s+[\"']([^\"']+)[\"']")
@@ -59,6 +61,32 @@ def check_own_templates(own_templates: Path) -> None:
                 f"{own[name]}: no template includes it, and none that is shipped has this name",
                 mend=did_you_mean(name, known) or "delete it, or include it",
             )
+
+
+def typed_in(folders: list[Path]) -> Callable[[str, str], str | None]:
+    """By a region and a number, the template of that region in which the number is typed."""
+    templates = {
+        name: read_text(path)
+        for folder in reversed(folders)
+        for name, path in _names(folder).items()
+    }
+    known: dict[str, dict[str, str]] = {}
+
+    def numbers_of(region: str) -> dict[str, str]:
+        section = f"sections/{region}.md.j2"
+        if section not in templates:  # a frame of the project's own
+            names = sorted(templates)
+        else:
+            included = _INCLUDED.findall(templates[section])
+            names = [CARD_TEMPLATE, *(name for name in included if name in templates), section]
+        return {number: name for name in names for number in NUMBER.findall(templates[name])}
+
+    def found(region: str, number: str) -> str | None:
+        if region not in known:
+            known[region] = numbers_of(region)
+        return known[region].get(number)
+
+    return found
 
 
 def _names(folder: Path) -> dict[str, Path]:
