@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import os
 import sys
@@ -14,13 +13,12 @@ from typing import Any
 import click
 
 from mbrelease import __version__
-from mbrelease.errors import UserError, did_you_mean
+from mbrelease.cli.lazy import LazyGroup
+from mbrelease.errors import UserError
 
-# name → (module below mbrelease.cli, short help). The help stands here so that `--help`
-# imports no command: torch, transformers and huggingface_hub cost seconds.
 COMMANDS = {
     "init": ("init", "Start a project: a registry for the runs here, a release workflow."),
-    "registry": ("registry", "Describe the family: lint, list, show, tree, add, set, schema."),
+    "registry": ("registry", "Describe the family: its variants, and what each was made from."),
     "eval": ("eval", "Measure what is missing and keep it as evidence."),
     "import": ("import_", "Bring in results of other harnesses, with their source."),
     "export": ("export", "Write measured results in mteb's layout."),
@@ -55,8 +53,8 @@ def reader_may_leave() -> Iterator[None]:
         raise
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+class RootGroup(LazyGroup):
+    """The command line as a whole: a reader who leaves the pipe is told from a mistake."""
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         """Parse; ``--help`` is printed here."""
@@ -68,35 +66,13 @@ class LazyGroup(click.Group):
         with reader_may_leave():
             return super().invoke(ctx)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order of the work."""
-        return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of ``cmd_name`` and return its ``command``."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"mbrelease.cli.{COMMANDS[cmd_name][0]}")
-        command = module.command
-        assert isinstance(command, click.Command)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, proposing the nearest name for a misspelt one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], COMMANDS) or "see 'mbrelease --help'"
-            raise click.UsageError(f"no command '{args[0]}'; {hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=RootGroup,
+    package="mbrelease.cli",
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="mbrelease")
 def cli() -> None:
     """Take a ModernBERT training run to a model release people can trust.

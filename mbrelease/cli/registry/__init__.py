@@ -1,0 +1,25 @@
+"""``mbrelease registry``: describe the family and look at it."""
+
+from __future__ import annotations
+
+import click
+
+from mbrelease.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "lint": ("lint", "Check a registry and tell every mistake with its place."),
+    "list": ("list_", "List the variants: repo, parents, released or planned."),
+    "show": ("show", "Show one variant: its facts, its ancestors, its files."),
+    "tree": ("tree", "Draw the family, or what descends from a variant."),
+    "add": ("add", "Add a variant."),
+    "set": ("set_", "Set a key of a variant."),
+    "schema": ("schema", "Print the JSON Schema of registry.yaml, for editors."),
+}
+
+
+@click.group(cls=LazyGroup, package="mbrelease.cli.registry", lazy=COMMANDS)
+def command() -> None:
+    """Describe the family: its variants, their parents, and how each was made.
+
+    The description is registry.yaml, the nearest one here or above.
+    """
