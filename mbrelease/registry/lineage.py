@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,12 +18,23 @@ class Step:
     relation: str
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Branch:
+    """Where a line of a tree hangs."""
+
+    last: bool
+    """Nothing hangs below it from the same parent."""
+    above: Branch | None
+    """Where its parent hangs; ``None`` at a root."""
+    depth: int
+
+
 @dataclass(frozen=True)
 class TreeLine:
     """One line of a drawn tree."""
 
-    prefix: str
-    """The branches before the name."""
+    branch: Branch | None
+    """``None`` at a root."""
     name: str
     relation: str | None
     """How it was made from the variant above it; ``None`` at a root."""
@@ -30,6 +42,22 @@ class TreeLine:
     """Its parents beside the one above."""
     repeated: bool = False
     """Drawn before, with what descends from it, under another parent."""
+
+    @property
+    def depth(self) -> int:
+        """The steps from the root; 0 at a root."""
+        return self.branch.depth if self.branch else 0
+
+    @property
+    def prefix(self) -> str:
+        """The branches before the name."""
+        # Drawn when it is asked for: all the prefixes of a long line of descent are long.
+        branch, drawn = self.branch, list[str]()
+        while branch is not None:
+            ends = ("└── ", "├── ") if not drawn else ("    ", "│   ")
+            drawn.append(ends[0] if branch.last else ends[1])
+            branch = branch.above
+        return "".join(reversed(drawn))
 
 
 def roots(registry: Registry) -> list[str]:
@@ -48,25 +76,33 @@ def children(registry: Registry) -> dict[str, list[Step]]:
 
 def ancestors(registry: Registry, name: str) -> list[str]:
     """What ``name`` descends from, parents first, each once (breadth first)."""
-    found: dict[str, None] = {}
-    waiting = [parent.variant for parent in registry.variants[name].parents]
+    return list(distances(registry, name))[1:]
+
+
+def distances(registry: Registry, name: str) -> dict[str, int]:
+    """The steps from ``name`` to itself (0) and up to each ancestor, by the shortest way."""
+    found = {name: 0}
+    waiting = deque([name])
     while waiting:
-        found.update(dict.fromkeys(waiting))
-        above = [p.variant for child in waiting for p in registry.variants[child].parents]
-        waiting = [each for each in dict.fromkeys(above) if each not in found]
-    return list(found)
+        child = waiting.popleft()
+        for parent in registry.variants[child].parents:
+            if parent.variant not in found:
+                found[parent.variant] = found[child] + 1
+                waiting.append(parent.variant)
+    return found
 
 
 def descendants(registry: Registry, name: str) -> list[str]:
     """What descends from ``name``, children first, each once (breadth first)."""
     below = children(registry)
-    found: dict[str, None] = {}
-    waiting = [step.child for step in below[name]]
+    found = {name: None}
+    waiting = deque([name])
     while waiting:
-        found.update(dict.fromkeys(waiting))
-        further = [step.child for parent in waiting for step in below[parent]]
-        waiting = [each for each in dict.fromkeys(further) if each not in found]
-    return list(found)
+        for step in below[waiting.popleft()]:
+            if step.child not in found:
+                found[step.child] = None
+                waiting.append(step.child)
+    return list(found)[1:]
 
 
 def steps_to_roots(registry: Registry, name: str) -> list[Step]:
@@ -95,12 +131,12 @@ def tree(registry: Registry, start: str | None = None) -> Iterator[TreeLine]:
     """
     below = children(registry)
     drawn: set[str] = set()
-    # (step from the parent or None, name, prefix of the line, prefix of the lines below)
-    stack: list[tuple[Step | None, str, str, str]] = [
-        (None, name, "", "") for name in reversed([start] if start else roots(registry))
+    # The step from the parent, the name, and where it hangs.
+    stack: list[tuple[Step | None, str, Branch | None]] = [
+        (None, name, None) for name in reversed([start] if start else roots(registry))
     ]
     while stack:
-        step, name, prefix, indent = stack.pop()
+        step, name, branch = stack.pop()
         repeated = name in drawn
         drawn.add(name)
         others = tuple(
@@ -108,24 +144,23 @@ def tree(registry: Registry, start: str | None = None) -> Iterator[TreeLine]:
             for parent in registry.variants[name].parents
             if step is not None and parent.variant != step.parent
         )
-        yield TreeLine(prefix, name, step.relation if step else None, others, repeated)
+        yield TreeLine(branch, name, step.relation if step else None, others, repeated)
         if repeated:
             continue
-        last = len(below[name]) - 1
+        last, depth = len(below[name]) - 1, branch.depth + 1 if branch else 1
         for index, edge in reversed(list(enumerate(below[name]))):
-            branch, rest = ("└── ", "    ") if index == last else ("├── ", "│   ")
-            stack.append((edge, edge.child, indent + branch, indent + rest))
+            stack.append((edge, edge.child, Branch(index == last, branch, depth)))
 
 
 def nested(lines: Iterable[TreeLine]) -> list[dict[str, object]]:
     """A drawn tree as nested ``{variant, relation, repeated, children}``, for JSON."""
     top: list[dict[str, object]] = []
-    # The children of the last node at each depth; every level indents by four characters.
+    # The children of the last node at each depth.
     levels: list[list[dict[str, object]]] = [top]
     for line in lines:
         below: list[dict[str, object]] = []
         node = {"variant": line.name, "relation": line.relation, "repeated": line.repeated}
-        del levels[len(line.prefix) // 4 + 1 :]
+        del levels[line.depth + 1 :]
         levels[-1].append({**node, "children": below})
         levels.append(below)
     return top
