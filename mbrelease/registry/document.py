@@ -59,6 +59,8 @@ class Node:
     """Of a mapping."""
     children: dict[str, Node] | list[Node] | None = None
     """Of a mapping or a sequence."""
+    file: int = 0
+    """Which of the document's files it stands in."""
 
     def child(self, step: str | int) -> Node | None:
         """The value under a key or at an index, if there is one."""
@@ -70,15 +72,50 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Document:
-    """A parsed registry text; ``text`` is without a byte order mark, line ends as they were."""
+class SourceFile:
+    """The text of one file, without a byte order mark and with its line ends as they were.
+
+    The spans of nodes are places in this text.
+    """
 
     path: Path
     text: str
+    has_bom: bool
     root: Node
+    """What stands in this file alone."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed registry; of several files where it includes some."""
+
+    files: tuple[SourceFile, ...]
+    """``registry.yaml`` first, then what it includes, in order."""
+    root: Node
+    """What all files say together."""
     mistakes: tuple[Mistake, ...]
     """What is wrong with the YAML though it could be read, such as a key given twice."""
-    has_bom: bool = False
+    repeated: int = 0
+    """Values that aliases repeat."""
+
+    @property
+    def path(self) -> Path:
+        """The registry itself."""
+        return self.files[0].path
+
+    @property
+    def text(self) -> str:
+        """Of the registry itself."""
+        return self.files[0].text
+
+    @property
+    def has_bom(self) -> bool:
+        """Whether the registry itself begins with a byte order mark."""
+        return self.files[0].has_bom
+
+    def file_of(self, node: Node) -> SourceFile:
+        """The file that ``node`` stands in; its span is a place in the text of this file."""
+        return self.files[node.file]
 
     @property
     def value(self) -> Any:
@@ -94,32 +131,51 @@ class Document:
             node = node.child(step)
         return node
 
-    def place(self, path: Sequence[str | int]) -> tuple[int, int]:
-        """Line and column of the value at ``path``, or of the nearest thing around it."""
+    def nearest(self, path: Sequence[str | int]) -> Node:
+        """The node at ``path``, or the nearest thing around it."""
         node = self.root
         for step in path:
             child = node.child(step)
             if child is None:
                 break
             node = child
+        return node
+
+    def place(self, path: Sequence[str | int]) -> tuple[int, int]:
+        """Line and column of the value at ``path``, or of the nearest thing around it."""
+        node = self.nearest(path)
         return node.line, node.column
 
     def key_place(self, path: Sequence[str | int]) -> tuple[int, int]:
         """Line and column of the key of ``path``, or of the item where it is in a list."""
+        key = self.key_node(path)
+        return key.line, key.column
+
+    def key_node(self, path: Sequence[str | int]) -> Node:
+        """The key of ``path``, the item where it is in a list, or the nearest thing around it."""
         parent = self.at(path[:-1]) if path else None
         if parent is not None and parent.keys is not None and str(path[-1]) in parent.keys:
-            key = parent.keys[str(path[-1])]
-            return key.line, key.column
-        return self.place(path)
+            return parent.keys[str(path[-1])]
+        return self.nearest(path)
 
     def mistake(self, path: Sequence[str | int], message: str, *, key: bool = False) -> Mistake:
         """A mistake at the value (or the key) of ``path``."""
-        line, column = self.key_place(path) if key else self.place(path)
-        return Mistake(line, column, message)
+        node = self.key_node(path) if key else self.nearest(path)
+        return self.mistake_at(node, message)
+
+    def mistake_at(self, node: Node, message: str) -> Mistake:
+        """A mistake at ``node``, in whichever file that stands."""
+        file = None if node.file == 0 else self.files[node.file].path
+        return Mistake(node.line, node.column, message, file)
 
 
-def parse_document(data: bytes, path: Path) -> Document:
-    """Parse the bytes of a registry; ``path`` is for the messages.
+def parse_document(data: bytes, path: Path, *, file: int = 0) -> Document:
+    """Parse the bytes of one file; ``path`` is for the messages.
+
+    Args:
+        data: what the file holds.
+        path: where it is.
+        file: its number, where it is one of several (see ``include``).
 
     Raises:
         InvalidRegistry: it is no UTF-8, no YAML, empty, more than one document, or has conflict
@@ -134,14 +190,18 @@ def parse_document(data: bytes, path: Path) -> Document:
     unreadable = list(_unreadable(text))
     if unreadable:
         raise InvalidRegistry(path, unreadable[:MAX_MISTAKES_OF_A_KIND])
-    composer = _Composer(text)
+    composer = _Composer(text, file)
     try:
         root = composer.document()
     except _Stop as stop:
         raise InvalidRegistry(path, [*composer.mistakes, stop.mistake]) from stop
     except yaml.YAMLError as error:
         raise InvalidRegistry(path, _not_yaml(text, error)) from error
-    return Document(path, text, root, tuple(composer.mistakes), has_bom)
+    mistakes = composer.mistakes
+    if file:
+        mistakes = [replace(mistake, path=path) for mistake in mistakes]
+    files = (SourceFile(path, text, has_bom, root),)
+    return Document(files, root, tuple(mistakes), composer.repeated)
 
 
 class _Stop(Exception):
@@ -155,8 +215,9 @@ class _Stop(Exception):
 class _Composer:
     """Builds nodes from events, gathering mistakes."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, file: int) -> None:
         self.text = text
+        self.file = file
         self.events: Iterator[Any] = yaml.parse(text, Loader=PARSER)
         self.mistakes: list[Mistake] = []
         self.anchors: dict[str, Node | None] = {}
@@ -219,7 +280,7 @@ class _Composer:
         if event.style == '"' and any("\ud800" <= c <= "\udfff" for c in text):
             self.mistakes.append(_at(event, "half of a surrogate pair is no character"))
             text = text.encode("utf-8", "replace").decode()
-        node = _node(event, plain_value(text) if plain else text)
+        node = self.new(event, plain_value(text) if plain else text)
         node.size += len(text) // CHARACTERS_OF_A_NODE
         if event.style in ("|", ">") and "+" not in self.text[node.start : node.start + 3]:
             # The parsers end a block scalar where the next token starts.
@@ -228,7 +289,7 @@ class _Composer:
 
     def sequence(self, event: Any, depth: int) -> Node:
         self.no_tag(event)
-        node = _node(event, [])
+        node = self.new(event, [])
         children: list[Node] = []
         while not isinstance(event := next(self.events), events.SequenceEndEvent):
             child = self.node(event, depth + 1)
@@ -241,7 +302,7 @@ class _Composer:
 
     def mapping(self, event: Any, depth: int) -> Node:
         self.no_tag(event)
-        node = _node(event, {})
+        node = self.new(event, {})
         keys: dict[str, Node] = {}
         children: dict[str, Node] = {}
         last: Node | None = None
@@ -266,11 +327,23 @@ class _Composer:
             raise _Stop(_at(event, "a key must be plain text"))
         if event.value == "<<" and not event.style:
             self.mistakes.append(_at(event, "merge keys (<<) are not supported; write them out"))
-        return _node(event, event.value), event.value
+        return self.new(event, event.value), event.value
 
     def no_tag(self, event: Any) -> None:
         if event.tag not in (None, "!"):
             self.mistakes.append(_at(event, f"tag {_short_tag(event.tag)} is not allowed here"))
+
+    def new(self, event: Any, value: Any) -> Node:
+        start = event.start_mark
+        return Node(
+            value,
+            start.index,
+            event.end_mark.index,
+            start.line + 1,
+            start.column + 1,
+            flow=bool(getattr(event, "flow_style", False)),
+            file=self.file,
+        )
 
     def close(self, node: Node, event: Any, last: Node | None) -> None:
         """Set where a collection ends: block style ends with its last value, not at the next."""
@@ -278,18 +351,6 @@ class _Composer:
             node.end = event.end_mark.index
         else:
             node.end = node.start if last is None else last.end
-
-
-def _node(event: Any, value: Any) -> Node:
-    start = event.start_mark
-    return Node(
-        value,
-        start.index,
-        event.end_mark.index,
-        start.line + 1,
-        start.column + 1,
-        flow=bool(getattr(event, "flow_style", False)),
-    )
 
 
 def _at(event: Any, message: str) -> Mistake:

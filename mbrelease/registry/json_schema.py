@@ -30,10 +30,13 @@ def registry_schema() -> dict[str, Any]:
     """The schema, with descriptions from the docstrings."""
     schema = Registry.model_json_schema(schema_generator=_EditorSchema)
     order = ["description", "type", "properties", "required", "additionalProperties", "$defs"]
+    schema["required"].remove("variants")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "mbrelease registry",
         **{key: schema[key] for key in order},
+        # The variants may all stand in files that are included.
+        "anyOf": [{"required": ["variants"]}, {"required": ["include"]}],
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mbrelease.errors import UserError
-from mbrelease.files import unreadable
-from mbrelease.registry.document import Document, parse_document
+from mbrelease.registry.document import Document
+from mbrelease.registry.include import read_bytes as read_bytes
+from mbrelease.registry.include import read_document
 from mbrelease.registry.mistakes import InvalidRegistry
 from mbrelease.registry.project import REGISTRY_NAME, Project
 from mbrelease.registry.references import check_references
@@ -33,8 +34,18 @@ def load_project(path: Path | None = None) -> Project:
         UserError: there is none, or it is wrong; every mistake has its file:line:column.
     """
     path = find_registry(Path.cwd()) if path is None else path
-    registry = read_registry(parse_document(read_bytes(path), path))
-    return Project(registry, path.resolve())
+    document = read_document(path)
+    return project_of(document, read_registry(document))
+
+
+def project_of(document: Document, registry: Registry) -> Project:
+    """The project of a ``registry`` that was read from ``document``."""
+    variants = document.at(("variants",))
+    places = {
+        name: (document.file_of(key).path.resolve(), key.line)
+        for name, key in ((variants.keys or {}) if variants is not None else {}).items()
+    }
+    return Project(registry, document.path.resolve(), places)
 
 
 def read_registry(document: Document) -> Registry:
@@ -48,15 +59,3 @@ def read_registry(document: Document) -> Registry:
     if registry is None or mistakes:
         raise InvalidRegistry(document.path, mistakes)
     return registry
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a registry file.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mbrelease.errors import UserError, did_you_mean
@@ -18,6 +19,8 @@ class Project:
 
     registry: Registry
     registry_path: Path
+    places: Mapping[str, tuple[Path, int]] = field(default_factory=dict, compare=False, repr=False)
+    """The file and the line of each variant, where the registry was read from files."""
 
     @property
     def root(self) -> Path:
@@ -90,6 +93,14 @@ class Project:
             UserError: there is none; the nearest name is proposed.
         """
         return self.registry.variants[self.resolve_name(name)]
+
+    def defined_in(self, variant: str) -> tuple[Path, int]:
+        """The file, and the line in it, where ``variant`` (or an alias of it) is defined.
+
+        Raises:
+            UserError: there is no such variant.
+        """
+        return self.places.get(self.resolve_name(variant), (self.registry_path, 1))
 
     def suite(self, variant: str) -> list[AnyTask]:
         """The tasks that ``variant`` is measured on.

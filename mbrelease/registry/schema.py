@@ -293,6 +293,9 @@ class Registry(Entry):
 
     version: Literal[1]
     family: str
+    include: list[str] = []
+    """Files to read besides, such as ``variants/*.yaml``: paths and patterns relative to this
+    file. They hold variants, suites, policies, peers, document_sets, tables and aliases."""
     defaults: Defaults = Defaults()
     suites: dict[Name, Annotated[list[AnyTask], Field(min_length=1)]] = {}
     policies: dict[Name, Policy] = {}

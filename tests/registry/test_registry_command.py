@@ -45,7 +45,7 @@ def test_lint_of_a_bad_one(here, capsys):
     assert json.loads(capsys.readouterr().out) == {
         "path": "registry.yaml",
         "valid": False,
-        "mistakes": [{"line": 17, "column": 41, "message": sentence}],
+        "mistakes": [{"line": 17, "column": 41, "message": sentence, "path": "registry.yaml"}],
     }
 
 

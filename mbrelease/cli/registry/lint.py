@@ -16,12 +16,21 @@ from mbrelease.cli.output import print_json, talk
 def command(path: Path | None, as_json: bool) -> int:
     """Check a registry and tell every mistake with its line and column.
 
+    A file that a registry includes is checked with that registry.
+
     Exits 1 where there are mistakes, 2 where there is no registry to check.
     """
+    from mbrelease.registry.include import including_registry, is_part
     from mbrelease.registry.load import find_registry, load_project
     from mbrelease.registry.mistakes import InvalidRegistry, shown_path
 
-    path = find_registry(Path.cwd()) if path is None else path
+    given = path = find_registry(Path.cwd()) if path is None else path
+    if is_part(given):
+        path = including_registry(given) or given
+        if path == given:
+            talk(f"no registry.yaml above includes {shown_path(given)}; checked by itself")
+        else:
+            talk(f"{shown_path(path)} includes {shown_path(given)}; checked as a whole")
     try:
         project = load_project(path)
     except InvalidRegistry as error:
