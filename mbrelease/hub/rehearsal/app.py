@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mbrelease.hub.rehearsal.conditional import Conditional
 from mbrelease.hub.rehearsal.connections import Connections
 from mbrelease.hub.rehearsal.failing import Failing
 from mbrelease.hub.rehearsal.faults import Fault
@@ -23,6 +24,7 @@ from mbrelease.hub.rehearsal.routes import (
     files,
     lfs,
     models,
+    moving,
     oidc,
     pages,
     refs,
@@ -83,9 +85,11 @@ def build(
             Failing, hub=hub, faults=faults, of_past=build, connections=connections, log=log
         )
         middleware.append(failing)
+    middleware += [Middleware(Conditional), Middleware(moving.SentOn)]
     app = Starlette(
         routes=[
             *models.ROUTES,
+            *moving.ROUTES,
             *oidc.ROUTES,
             *commits.ROUTES,
             *refs.ROUTES,

@@ -67,6 +67,11 @@ CREATE TABLE IF NOT EXISTS publishers (
     claims TEXT NOT NULL,
     read_only INTEGER NOT NULL
 );
+-- Where a repository went that had another id before.
+CREATE TABLE IF NOT EXISTS moved (
+    old TEXT PRIMARY KEY,
+    new TEXT NOT NULL
+);
 """
 
 

@@ -61,10 +61,24 @@ def _tags(
     tags += [f"dataset:{name}" for name in as_list(metadata.get("datasets"))]
     for parent in as_list(metadata.get("base_model")):
         tags.append(f"base_model:{parent}")
-        if "base_model_relation" in metadata:
-            tags.append(f"base_model:{metadata['base_model_relation']}:{parent}")
+        tags.append(f"base_model:{_relation(metadata, files)}:{parent}")
     tags += [f"license:{name}" for name in as_list(metadata.get("license"))]
     return tuple(dict.fromkeys(tags))
+
+
+def _relation(metadata: Mapping[str, Any], files: Mapping[str, File]) -> str:
+    """How the model was made from its base models, guessed as the Hub does where nothing says it.
+
+    https://huggingface.co/docs/hub/model-cards#specifying-a-base-model
+    """
+    if "base_model_relation" in metadata:
+        return str(metadata["base_model_relation"])
+    if "adapter_config.json" in files:
+        return "adapter"
+    if len(as_list(metadata.get("base_model"))) > 1 or "mergekit_config.yml" in files:
+        return "merge"
+    is_quantized = any(path.endswith(".gguf") for path in files)
+    return "quantized" if is_quantized else "finetune"
 
 
 def _pipeline(blobs: Blobs, files: Mapping[str, File]) -> str | None:

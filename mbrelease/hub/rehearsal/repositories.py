@@ -28,11 +28,7 @@ def create(connection: sqlite3.Connection, blobs: Blobs, repo_id: str, *, privat
     Raises:
         Refused: 409, it exists already.
     """
-    taken = connection.execute(
-        "SELECT id FROM repositories WHERE lower(id) = lower(?)", (repo_id,)
-    ).fetchone()
-    if taken is not None:
-        raise Refused(409, "You already created this model repo")
+    not_taken(connection, repo_id)
     connection.execute(
         "INSERT INTO repositories VALUES (?, ?, ?)",
         (repo_id, private, datetime.now(UTC).replace(microsecond=0).isoformat()),
@@ -48,6 +44,19 @@ def create(connection: sqlite3.Connection, blobs: Blobs, repo_id: str, *, privat
         author="system",
     )
     references.create(connection, repo_id, references.MAIN, first)
+
+
+def not_taken(connection: sqlite3.Connection, repo_id: str) -> None:
+    """See that no repository has this id, in whichever case.
+
+    Raises:
+        Refused: 409, one has.
+    """
+    taken = connection.execute(
+        "SELECT id FROM repositories WHERE lower(id) = lower(?)", (repo_id,)
+    ).fetchone()
+    if taken is not None:
+        raise Refused(409, "You already created this model repo")
 
 
 def find(connection: sqlite3.Connection, repo_id: str, *, see_private: bool) -> Repository:

@@ -15,7 +15,10 @@ from mbrelease.hub.rehearsal.hub import USER, Hub
 from mbrelease.hub.rehearsal.metadata import validate
 from mbrelease.hub.rehearsal.names import checked_repo_id
 from mbrelease.hub.rehearsal.objects import File, lfs_pointer
+from mbrelease.hub.rehearsal.paging import next_link, page
 from mbrelease.hub.rehearsal.refusals import Refused
+
+LISTED_AT_ONCE = 1000
 
 
 def whoami(call: Call) -> Response:
@@ -70,9 +73,13 @@ def delete(call: Call) -> Response:
 
 
 def every(call: Call) -> Response:
-    """List the models, the last changed first; ``author``, ``search`` and ``limit`` narrow it."""
+    """List the models, the last changed first; ``author``, ``search`` and ``filter`` narrow it.
+
+    ``filter`` is a tag, such as ``base_model:org/name``; of several each must be there. The list
+    comes in pages of ``limit``.
+    """
     author, search = call.option("author"), call.option("search").lower()
-    limit = int(call.option("limit")) if call.option("limit").isdecimal() else 1000
+    wanted = {tag for value in call.query.get("filter", []) for tag in value.split(",") if tag}
     with call.hub.database.reading() as connection:
         found = [
             repository
@@ -82,9 +89,11 @@ def every(call: Call) -> Response:
         ]
         answers = [
             _without_files(_info(call.hub, connection, repository, "main", blobs=False))
-            for repository in found[:limit]
+            for repository in found
         ]
-    return JSONResponse(answers)
+    tagged = [answer for answer in answers if wanted <= set(answer["tags"])]
+    shown, cursor = page(tagged, call, LISTED_AT_ONCE)
+    return JSONResponse(list(shown), headers=next_link(call, cursor))
 
 
 def info(call: Call) -> Response:
