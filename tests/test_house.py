@@ -9,7 +9,7 @@ import mbrelease
 
 PACKAGE = Path(mbrelease.__file__).parent
 LEVEL = {
-    "errors": 0, "files": 0, "file_hashes": 0, "progress": 0,
+    "errors": 0, "files": 0, "file_hashes": 0, "progress": 0, "secrets": 0,
     "checkpoints": 1, "registry": 1, "pictures": 1, "pages": 1,
     "evaluation": 2, "averaging": 2, "metadata": 2, "start": 2,
     "selection": 3, "parity": 3,

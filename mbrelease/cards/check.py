@@ -24,6 +24,7 @@ from mbrelease.errors import CheckFailed, UserError
 from mbrelease.files import read_json, read_text
 from mbrelease.metadata.regions import Page, generated_keys, read_page
 from mbrelease.registry.project import Project
+from mbrelease.secrets import without_secrets
 from mbrelease.selection.decision import read_decision
 
 _SHOWN = 100
@@ -78,7 +79,8 @@ def check_card(project: Project, variant: str, readme: Path) -> Checked:
     lock = read_lock(lock_path(readme))
     if lock.variant != name:
         raise UserError(f"{readme} is the card of '{lock.variant}', not of '{name}'")
-    text = read_text(readme)
+    # What somebody typed by mistake goes into no log; no record gives a credential, so it differs.
+    text = without_secrets(read_text(readme))
     page = require_regions(read_page(text, str(readme)), readme, text)
     lines = _Lines(str(readme), text)
     found = [
@@ -207,7 +209,8 @@ def _instead(stands: str | None, expected: str | None) -> str:
         return f"the records do not give this line: '{_short(stands or '')}'"
     if stands is None:
         return f"the card lacks what the records give: '{_short(expected)}'"
-    one, other = _where_they_part(" ".join(stands.split()), " ".join(expected.split()))
+    said = without_secrets(expected)  # before it is cut: a part of a secret looks like none
+    one, other = _where_they_part(" ".join(stands.split()), " ".join(said.split()))
     return f"'{one}' stands here, and the card should say '{other}'"
 
 
@@ -225,7 +228,7 @@ def _skeleton(line: str) -> str:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    text = " ".join(without_secrets(text).split())
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 

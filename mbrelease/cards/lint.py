@@ -7,6 +7,7 @@ pastes it, and whether every picture and file that the card refers to is there.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from mbrelease.cards.lint_licenses import license_findings
@@ -19,6 +20,7 @@ from mbrelease.metadata.front_matter import read_front_matter
 from mbrelease.metadata.spot import Spot
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import Registry
+from mbrelease.secrets import without_secrets
 
 
 def lint_card(
@@ -50,7 +52,11 @@ def lint_card(
     findings += link_findings(text, folder)
     if folder is not None:
         findings += _eval_results(folder)
-    unique = dict.fromkeys(findings)
+    # A finding quotes the card, and goes into logs.
+    unique = dict.fromkeys(
+        replace(one, what=without_secrets(one.what), mend=one.mend and without_secrets(one.mend))
+        for one in findings
+    )
     return sorted(unique, key=lambda each: (each.file != "README.md", each.file, each.line))
 
 

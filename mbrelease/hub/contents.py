@@ -18,7 +18,7 @@ from mbrelease.files import canonical_json, unreadable
 from mbrelease.hub.front_matter import readme_problems
 from mbrelease.hub.png_texts import compressed_texts
 from mbrelease.hub.problems import Problem
-from mbrelease.hub.secrets import find_secrets
+from mbrelease.secrets import find_secrets
 
 # The Hub serves no larger file over HTTP, and keeps no larger README out of LFS (no page then).
 MAX_FILE_BYTES = 50_000_000_000

@@ -24,9 +24,9 @@ from mbrelease.hub.problems import Check, Problem, refusal
 from mbrelease.hub.remote import GIT_ATTRIBUTES, Remote, is_same, read_remote
 from mbrelease.hub.remote_card import read_remote_card
 from mbrelease.hub.rights import Rights, anyone, read_rights
-from mbrelease.hub.secrets import without_secrets
 from mbrelease.hub.signature_problems import signature_problems, without_signature
 from mbrelease.hub.signed_files import SIGNATURE
+from mbrelease.secrets import without_secrets
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

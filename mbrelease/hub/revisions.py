@@ -30,9 +30,9 @@ from mbrelease.hub.problems import Problem, refusal
 from mbrelease.hub.publish import Origin, publish
 from mbrelease.hub.receipt import Receipt
 from mbrelease.hub.remote import GIT_ATTRIBUTES, RemoteFile, read_refs, read_tree
-from mbrelease.hub.secrets import find_secrets
 from mbrelease.metadata.regions import generated_keys, read_page
 from mbrelease.progress import SILENT, Progress
+from mbrelease.secrets import find_secrets
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

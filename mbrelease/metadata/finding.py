@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mbrelease.secrets import without_secrets
+
 Level = Literal["error", "warning"]
 README = "README.md"
 MOST_SHOWN = 60
@@ -55,7 +57,8 @@ class Finding:
 
 def shown(value: object) -> str:
     """A value as a message quotes it: short, on one line, nothing in it hidden."""
-    text = value if isinstance(value, str) else _plain(value)
+    # Before it is cut: a part of a secret looks like none.
+    text = without_secrets(value) if isinstance(value, str) else _plain(value)
     text = text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
     visible = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return f"'{visible}'" if isinstance(value, str) else visible

@@ -161,3 +161,22 @@ def test_a_misspelt_template_is_refused(built: Built, readme: Path) -> None:
     with pytest.raises(UserError, match=r"limitation\.md\.j2: no template includes it") as caught:
         write_variant_card(built.project, "science", readme)
     assert "limitations.md.j2" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "hf_" + "abcdEFGH12" * 3 + "wxyz",
+        f"-----BEGIN {'PRIVATE'} KEY-----\nMIIEvQIBADANBgkq\n-----END {'PRIVATE'} KEY-----",
+    ],
+    ids=["token", "key"],
+)
+@pytest.mark.parametrize("words", ["Few books were read.", "What is inconclusive does not pass"])
+def test_what_was_typed_by_mistake_is_told_and_not_quoted(
+    built: Built, readme: Path, secret: str, words: str
+) -> None:
+    # Far into the line, where a quotation is cut.
+    line = change(readme, words, f"{words[:4]}{' word' * 16} {secret}")
+    told = "\n".join(sentences(built, readme))
+    assert f"{line}: " in told
+    assert not any(part in told for part in ("hf_abcd", "MIIE", "END PRIV"))

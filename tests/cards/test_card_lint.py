@@ -365,3 +365,10 @@ def test_a_hub_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(CheckFailed) as caught:
         run_lint(tmp_path / "README.md", "http://127.0.0.1:9")
     assert "cannot reach http://127.0.0.1:9" in str(caught.value)
+
+
+def test_a_secret_is_found_fault_with_and_not_quoted() -> None:
+    secret = "hf_" + "abcdEFGH12" * 3 + "wxyz"
+    for line in (f"license: {secret}", f"license: {'x' * 50} {secret}"):
+        told = " ".join(one.what for one in lint_card(f"---\n{line}\n---\n\n# Tiny\n"))
+        assert "unknown to the Hub" in told and "hf_" not in told

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from mbrelease.hub.contents import MAX_FILE_BYTES, MAX_README_BYTES, read_contents
-from mbrelease.hub.secrets import find_secrets, without_secrets
+from mbrelease.secrets import find_secrets, without_secrets
 
 # Nobody's, and put together here so that no scanner takes this file for a leak.
 HF = "hf_" + "abcdEFGH12" * 3 + "wxyz"
 JOB = "hf_jwt_" + "eyJhbGciOiJ9.eyJzdWIiOiIx.c2lnbmF0dXJlLW9m"
+KEY = f"-----BEGIN RSA {'PRIVATE'} KEY-----\nMIIEvQ\n-----END RSA {'PRIVATE'} KEY-----"
 AWS = "AKIA" + "ABCDEFGH12345678"
 
 
@@ -151,6 +152,9 @@ def test_a_card_over_the_limit_is_told(release: Path) -> None:
         (f"token {HF} ok", "token [a secret] ok"),
         (f"{HF} and {HF}", "[a secret] and [a secret]"),
         ("nothing", "nothing"),
+        (KEY, "[a secret]\n\n"),
+        (f"a {KEY} b {HF}", "a [a secret]\n\n b [a secret]"),
+        (KEY.splitlines()[0], "[a secret]"),
     ],
 )
 def test_what_is_shown_is_without_secrets(text: str, shown: str) -> None:

@@ -1,4 +1,4 @@
-"""Find credentials in what is about to be published.
+"""Find credentials in what is about to be published, or shown.
 
 The patterns are our own: the scanners in common use miss the Hub's tokens.
 """
@@ -36,7 +36,13 @@ PATTERNS = (
         ("aws_secret_access_key", "AWS_SECRET_ACCESS_KEY"),
         r"""["']?\s*[=:]\s*["']?[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])""",
     ),
-    _pattern("a private key", ("-----BEGIN ",), r"(?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"),
+    _pattern(
+        "a private key",
+        ("-----BEGIN ",),
+        # With what it holds, as far as its end is there: the first line alone gives nothing away.
+        r"(?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
+        r"(?:(?s:.{0,20000}?)-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----)?",
+    ),
     _pattern("a GitHub token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"[A-Za-z0-9]{36}"),
     _pattern("a GitHub token", ("github_pat_",), r"[A-Za-z0-9_]{50,}"),
     _pattern("a GitLab token", ("glpat-",), r"[A-Za-z0-9_-]{20,}"),
@@ -64,12 +70,14 @@ def find_secrets(data: bytes, token: str | None = None) -> Iterator[tuple[int, s
 
 
 def without_secrets(text: str, token: str | None = None) -> str:
-    """``text`` as it may be shown: what looks like a credential is left out."""
+    """``text`` as it may be shown: what looks like a credential is left out, its lines are not."""
     data = text.encode(errors="replace")
     pieces, end = [], 0
     for start, stop, _ in sorted(_found(data, token)):
         if stop > end:
+            lines = b"\n" * data.count(b"\n", max(start, end), stop)
             pieces += [data[end : max(start, end)], REDACTED.encode() if start >= end else b""]
+            pieces.append(lines)
             end = stop
     return b"".join([*pieces, data[end:]]).decode(errors="replace")
 
