@@ -11,6 +11,7 @@ COMMANDS = {
     "list": ("list_", "List the variants: repo, parents, released or planned."),
     "show": ("show", "Show one variant: its facts, its ancestors, its files."),
     "tree": ("tree", "Draw the family, or what descends from a variant."),
+    "path": ("path", "Tell how one variant comes from another."),
     "add": ("add", "Add a variant."),
     "set": ("set_", "Set a key of a variant."),
     "schema": ("schema", "Print the JSON Schema of registry.yaml, for editors."),
