@@ -12,7 +12,7 @@ demo: $(INSTALLED)
 	$(BIN)/mbrelease demo demo
 
 test: $(INSTALLED)
-	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadfile
+	$(TEST_ENV) $(BIN)/pytest -n 2 --dist loadfile --durations 25 --durations-min 5
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -29,8 +29,10 @@ docs: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/averaging.py
+	$(BIN)/python benchmarks/cards.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/push.py
+	$(BIN)/python benchmarks/retrieval.py
 	$(BIN)/python benchmarks/selection.py
 	$(BIN)/python benchmarks/selection_error_rates.py
 	$(BIN)/python benchmarks/verify.py
