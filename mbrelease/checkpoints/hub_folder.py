@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mbrelease import __version__
 from mbrelease.checkpoints.checkpoint import SHARD_INDEX, SINGLE_FILE, Checkpoint, weight_map
+from mbrelease.checkpoints.hub_bars import bar_of_file
 from mbrelease.checkpoints.hub_source import (
     SHARD_NAME,
     HubCheckpoint,
@@ -33,6 +34,7 @@ from mbrelease.checkpoints.safetensors_header import (
     read_header,
 )
 from mbrelease.errors import CheckFailed, UserError
+from mbrelease.progress import SILENT, Progress
 
 TEXT_SUFFIXES = frozenset({".json", ".md", ".txt", ".yaml", ".yml", ".toml", ".jinja", ".py"})
 MAX_TEXT_BYTES = 1_000_000
@@ -90,7 +92,12 @@ class HubFolder(Checkpoint):
 
 
 def open_hub_folder(
-    wanted: HubId, *, weights: bool, whole: bool = True, endpoint: str | None = None
+    wanted: HubId,
+    *,
+    weights: bool,
+    whole: bool = True,
+    endpoint: str | None = None,
+    progress: Progress = SILENT,
 ) -> HubFolder:
     """Bring a model's small files into the Hub's cache, and its weights if need be.
 
@@ -100,20 +107,20 @@ def open_hub_folder(
         whole: Fetch every text, and the headers of the weights; otherwise JSON alone, which is
             what a model is compared by.
         endpoint: The URL of the Hub; that of ``HF_ENDPOINT`` or the public one by default.
+        progress: Told the bytes that are fetched; the client's own bars are not shown.
 
     Raises:
         CheckFailed: there is no such model or revision, or the Hub cannot be asked.
         UserError: the commit has no config.json, or no safetensors.
     """
-    source = open_hub(wanted, endpoint)
-    pinned = HubId(source.repo_id, source.revision)
-    listing, complete = _listing(source, pinned)
+    source, pinned, listing, complete = _opened(wanted, endpoint)
     suffixes = TEXT_SUFFIXES if whole else frozenset({".json"})
-    _fetch_all(source, pinned, (f.path for f in listing.values() if _is_small(f, suffixes)))
+    small = [file.path for file in listing.values() if _is_small(file, suffixes)]
+    _fetch_all(source, pinned, small, listing, progress)
     names = _weight_names(source, listing, complete=complete)
     if weights:
-        modules = (name for name in listing if _is_module(name, SINGLE_FILE))
-        _fetch_all(source, pinned, [*names, *modules])
+        modules = [name for name in listing if _is_module(name, SINGLE_FILE)]
+        _fetch_all(source, pinned, [*names, *modules], listing, progress)
     folder = HubFolder(
         path=source.path,
         step=source.step,
@@ -130,6 +137,20 @@ def open_hub_folder(
         except UserError:
             pass  # a header that is wrong is for a check to tell
     return folder
+
+
+def fetch_whole(
+    wanted: HubId, *, endpoint: str | None = None, progress: Progress = SILENT
+) -> HubCheckpoint:
+    """Bring every file of a commit into the Hub's cache; the folder is the ``path`` of the answer.
+
+    Raises:
+        CheckFailed: there is no such model or revision, or the Hub cannot be asked.
+        UserError: the commit has no config.json.
+    """
+    source, pinned, listing, _complete = _opened(wanted, endpoint)
+    _fetch_all(source, pinned, list(listing), listing, progress)
+    return source
 
 
 def fetch_header(pinned: HubId, name: str, endpoint: str, place: Path) -> SafetensorsHeader:
@@ -179,6 +200,16 @@ def _first_bytes(pinned: HubId, name: str, endpoint: str, count: int) -> tuple[b
     return data[:count], size
 
 
+def _opened(
+    wanted: HubId, endpoint: str | None
+) -> tuple[HubCheckpoint, HubId, dict[str, HubFile], bool]:
+    """The commit, its name, its files by path, and whether these are all."""
+    with bar_of_file(SILENT, 0) as bar:
+        source = open_hub(wanted, endpoint, bar)
+    pinned = HubId(source.repo_id, source.revision)
+    return source, pinned, *_listing(source, pinned)
+
+
 def _listing(source: HubCheckpoint, pinned: HubId) -> tuple[dict[str, HubFile], bool]:
     """The files by path, and whether they are all; without a network, what is in the cache."""
     # Not the tree's own route, on which the client insists for half a minute without a network.
@@ -215,9 +246,20 @@ def _cached(folder: Path) -> list[HubFile]:
     return found
 
 
-def _fetch_all(source: HubCheckpoint, pinned: HubId, names: Iterable[str]) -> None:
-    for name in names:
-        if fetch(pinned, name, source.endpoint) is None:
+def _fetch_all(
+    source: HubCheckpoint,
+    pinned: HubId,
+    names: Sequence[str],
+    listing: Mapping[str, HubFile],
+    progress: Progress,
+) -> None:
+    # Without a network, what is asked for may be in no list.
+    sizes = [listing[name].size_bytes if name in listing else 0 for name in names]
+    progress.start("fetching", sum(sizes), "bytes")
+    for name, size_bytes in zip(names, sizes, strict=True):
+        with bar_of_file(progress, size_bytes) as bar:
+            found = fetch(pinned, name, source.endpoint, bar)
+        if found is None:
             raise CheckFailed(f"{shown(source.endpoint)} lists {name} of {pinned} and has it not")
 
 

@@ -160,7 +160,7 @@ def parse_hub_id(target: str) -> HubId | None:
     return HubId(match["bare"] or match["repo"], revision)
 
 
-def open_hub(wanted: HubId, endpoint: str | None = None) -> HubCheckpoint:
+def open_hub(wanted: HubId, endpoint: str | None = None, bar: type | None = None) -> HubCheckpoint:
     """Find the commit and fetch its config.json, and nothing more.
 
     A full commit that is in the cache is opened without a network. For a branch or tag the Hub is
@@ -169,6 +169,7 @@ def open_hub(wanted: HubId, endpoint: str | None = None) -> HubCheckpoint:
     Args:
         wanted: The model.
         endpoint: The URL of the Hub; that of ``HF_ENDPOINT`` or the public one by default.
+        bar: Stands in for the client's own bars.
 
     Raises:
         CheckFailed: there is no such model or revision, or the Hub cannot be asked.
@@ -178,7 +179,7 @@ def open_hub(wanted: HubId, endpoint: str | None = None) -> HubCheckpoint:
     api = client(endpoint or os.environ.get("HF_ENDPOINT") or None)
     commit = _commit(api, wanted)
     pinned = HubId(wanted.repo_id, commit)
-    config = fetch(pinned, "config.json", api.endpoint)
+    config = fetch(pinned, "config.json", api.endpoint, bar)
     if config is None:
         raise UserError(
             f"{wanted} has no config.json (commit {commit[:SHOWN_DIGITS]})",
@@ -193,8 +194,10 @@ def open_hub(wanted: HubId, endpoint: str | None = None) -> HubCheckpoint:
     )
 
 
-def fetch(pinned: HubId, name: str, endpoint: str) -> Path | None:
+def fetch(pinned: HubId, name: str, endpoint: str, bar: type | None = None) -> Path | None:
     """The file ``name`` of a commit in the Hub's cache, fetched if need be; ``None`` for no file.
+
+    ``bar`` stands in for the client's own bars, see ``bar_of_file``.
 
     Raises:
         CheckFailed: it cannot be fetched.
@@ -218,6 +221,7 @@ def fetch(pinned: HubId, name: str, endpoint: str) -> Path | None:
                     endpoint=endpoint,
                     library_name="mbrelease",
                     library_version=__version__,
+                    tqdm_class=bar,
                 )
             )
         except RemoteEntryNotFoundError:
@@ -355,6 +359,7 @@ def _sentence(error: BaseException, wanted: HubId, where: str) -> UserError | No
 
 
 def _told_by_status(error: Any, wanted: HubId, where: str) -> UserError:
+    from huggingface_hub import get_token
     from huggingface_hub.errors import (
         GatedRepoError,
         RepositoryNotFoundError,
@@ -368,9 +373,14 @@ def _told_by_status(error: Any, wanted: HubId, where: str) -> UserError:
             mend=f"ask for access at {where}/{wanted.repo_id}, then run 'hf auth login'",
         )
     if isinstance(error, RepositoryNotFoundError):
+        if get_token() is None:
+            return CheckFailed(
+                f"{where} knows no repository {wanted.repo_id}, or it is private",
+                mend="check the name; for a private one set HF_TOKEN, or run 'hf auth login'",
+            )
         return CheckFailed(
             f"{where} knows no repository {wanted.repo_id}, or the token may not see it",
-            mend="check the name; for a private one run 'hf auth login', or set HF_TOKEN",
+            mend="check the name, and whose token it is: hf auth whoami",
         )
     if isinstance(error, RevisionNotFoundError):
         return CheckFailed(

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from mbrelease.cli.hub_names import hub_model
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, progress, talk
 from mbrelease.cli.push_source import find_receipts
-from mbrelease.errors import CheckFailed, UserError
+from mbrelease.errors import CheckFailed
 
 
 @click.command("pull-check")
@@ -29,7 +30,8 @@ def command(model: str, registry_path: Path | None, as_json: bool) -> None:
     from mbrelease.hub.plan_words import size_words
     from mbrelease.hub.pull_check import pull_check
 
-    repo_id, revision = _parse(model)
+    wanted = hub_model(model)
+    repo_id, revision = wanted.repo_id, wanted.revision
     with progress(quiet=as_json) as bar:
         found = pull_check(
             repo_id,
@@ -53,12 +55,3 @@ def command(model: str, registry_path: Path | None, as_json: bool) -> None:
             f"{where}: {found.files} files, {size_words(found.bytes)}: every byte is that of "
             f"{found.against}{loaded}"
         )
-
-
-def _parse(model: str) -> tuple[str, str]:
-    from mbrelease.checkpoints.hub_source import parse_hub_id
-
-    wanted = parse_hub_id(model) or parse_hub_id(f"hf://{model}")
-    if wanted is None:
-        raise UserError(f"'{model}' is no model on the Hub", mend="give ORG/NAME@REVISION")
-    return wanted.repo_id, wanted.revision

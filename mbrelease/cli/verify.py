@@ -83,8 +83,8 @@ def command(
 
     Each check says what was expected, what was found and the mend. A VARIANT is its release
     folder, or its weights where there is none, and is compared with its first parent where that
-    is on disk. An ID is a model on the Hub with its revision (org/name@main); with --headers-only
-    its weights are not fetched. Exit code 1 if a check fails.
+    is on disk. An ID is a model on the Hub, org/name@revision, or at main without one; with
+    --headers-only its weights are not fetched. Exit code 1 if a check fails.
 
     With --signature, nothing but the signature is checked, of all files and as --public-key or
     --identity says; PATH may then also be a receipt.
@@ -109,7 +109,8 @@ def command(
         raise UserError("--with loads the model, --headers-only does not", mend="leave one out")
     if plot_folder is not None and headers_only:
         raise UserError("--plot reads the weights, --headers-only does not", mend="leave one out")
-    found = resolve(target, against, registry_path, weights=not headers_only)
+    with progress(quiet=as_json) as bar:
+        found = resolve(target, against, registry_path, weights=not headers_only, progress=bar)
     if plot_folder is not None and not isinstance(found.parent, Path | Checkpoint):
         raise UserError(
             "--plot draws the drift from a parent, and the weights of none are at hand",

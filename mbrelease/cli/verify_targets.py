@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbrelease.checkpoints.checkpoint import STEP_FOLDER
+from mbrelease.checkpoints.hub_source import SCHEME
+from mbrelease.cli.hub_names import bare_hub_model, explicit_hub_model, or_a_folder
 from mbrelease.cli.output import talk
+from mbrelease.cli.push_source import find_receipts
 from mbrelease.errors import UserError
+from mbrelease.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from mbrelease.checkpoints.checkpoint import Checkpoint
@@ -53,33 +58,61 @@ def _called(model: Path | Checkpoint | Member | None) -> str:
 
 
 def resolve(
-    target: str, against: str | None, registry_path: Path | None, *, weights: bool
+    target: str,
+    against: str | None,
+    registry_path: Path | None,
+    *,
+    weights: bool,
+    progress: Progress = SILENT,
 ) -> Target:
     """What the two names mean. What exists on disk goes before all else.
 
     Args:
-        target: a folder, a variant, or a model on the Hub with its revision.
+        target: a folder, a variant, or a model on the Hub, at main if no revision is named.
         against: the parent, as ``target`` or as a known member of the family; for a variant its
             first parent by default.
         registry_path: where the registry is, if not above.
         weights: of a model on the Hub the weights are needed too.
+        progress: told what is fetched.
 
     Raises:
         UserError: there is no such thing.
         CheckFailed: the Hub has no such model, or cannot be asked.
     """
-    found = _target(target, against is None, registry_path, weights=weights)
+    find = partial(_hub_folder, weights=weights, progress=progress)
+    found = _target(target, against is None, registry_path, find)
     if against is None:
         return found
-    return replace(found, parent=_parent(against, registry_path, weights=weights))
+    return replace(found, parent=_parent(against, registry_path, find))
 
 
-def _target(target: str, find_parent: bool, registry_path: Path | None, *, weights: bool) -> Target:
+def _hub_folder(
+    wanted: HubId, *, weights: bool, progress: Progress, whole: bool = True
+) -> HubFolder:
     from mbrelease.checkpoints.hub_folder import open_hub_folder
+    from mbrelease.hub.client import quiet_client
 
-    if wanted := _hub_id(target):
-        model = open_hub_folder(wanted, weights=weights)
-        return Target(model, receipt=_receipt(model, registry_path))
+    with quiet_client():
+        return open_hub_folder(wanted, weights=weights, whole=whole, progress=progress)
+
+
+def _at_hub(name: str, find: Callable[[HubId], HubFolder]) -> HubFolder | None:
+    """The model of that name; ``None`` for a name that no model of a Hub can have."""
+    if wanted := explicit_hub_model(name):
+        return find(wanted)
+    if bare := bare_hub_model(name):
+        with or_a_folder(name):
+            return find(bare)
+    return None
+
+
+def _target(
+    target: str, find_parent: bool, registry_path: Path | None, find: Callable[..., HubFolder]
+) -> Target:
+    if not Path(target).exists() or target.startswith(SCHEME):
+        model = _at_hub(target, find)
+        if model is not None:
+            return Target(model, receipt=_receipt(model, registry_path))
     if Path(target).exists():
         return Target(Path(target))
     project = _project(target, registry_path)
@@ -96,39 +129,32 @@ def _target(target: str, find_parent: bool, registry_path: Path | None, *, weigh
 
 
 def _parent(
-    against: str, registry_path: Path | None, *, weights: bool
+    against: str, registry_path: Path | None, find: Callable[..., HubFolder]
 ) -> Path | Checkpoint | Member:
-    from mbrelease.checkpoints.hub_folder import open_hub_folder
     from mbrelease.parity.family import member_named
 
-    if wanted := _hub_id(against):
-        return open_hub_folder(wanted, weights=weights, whole=False)
+    if not Path(against).exists() or against.startswith(SCHEME):
+        wanted = explicit_hub_model(against)
+        if wanted is not None:
+            return find(wanted, whole=False)
     if Path(against).exists():
         return Path(against)
     member = member_named(against)
     if member is not None and not _is_variant(against, registry_path):
         return member
+    model = _at_hub(against, partial(find, whole=False))
+    if model is not None:
+        return model
     return _folder(_project(against, registry_path), against)
-
-
-def _hub_id(name: str) -> HubId | None:
-    from mbrelease.checkpoints.hub_source import SCHEME, parse_hub_id
-
-    if Path(name).exists() and not name.startswith(SCHEME):
-        return None
-    return parse_hub_id(name)
 
 
 def _receipt(model: HubFolder, registry_path: Path | None) -> Recorded | None:
     """What the receipt of that commit says of its files, where it was published from here."""
     from mbrelease.hub.receipt import read_receipt, receipt_path
     from mbrelease.parity.checks.hashes import Recorded
-    from mbrelease.registry.load import load_project
 
-    if registry_path is None and not _registry_above():
-        return None
     try:
-        root = load_project(registry_path).receipts
+        root = find_receipts(registry_path)
     except UserError:
         return None  # a registry that is wrong says nothing of this model
     path = receipt_path(root, model.pinned.repo_id, model.hub_commit)
@@ -153,15 +179,12 @@ def _is_variant(name: str, registry_path: Path | None) -> bool:
 
 
 def _project(name: str, registry_path: Path | None) -> Project:
-    from mbrelease.checkpoints.hub_source import parse_hub_id
     from mbrelease.registry.load import load_project
     from mbrelease.registry.project import REGISTRY_NAME
 
     if registry_path is None and ("/" in name or not _registry_above()):
         hint = "" if "/" in name else f", and there is no {REGISTRY_NAME} to name a variant"
-        mend = "give the folder of a checkpoint"
-        if "/" in name and parse_hub_id(f"{name}@main"):
-            mend += f", or a model on the Hub with its revision: {name}@main"
+        mend = "give the folder of a checkpoint, or a model on the Hub: org/name@revision"
         raise UserError(f"{name} does not exist{hint}", mend=mend)
     return load_project(registry_path)
 

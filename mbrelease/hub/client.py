@@ -323,19 +323,39 @@ def no_token() -> CheckFailed:
     )
 
 
+def unseen(api: HfApi, repo_id: str) -> CheckFailed:
+    """The sentence for a repository that is not there, or that is hidden from who asks."""
+    where = shown_endpoint(api)
+    if token_of(api) is None:
+        return CheckFailed(
+            f"{where} knows no repository {repo_id}, or it is private",
+            mend="check the name; for a private one set HF_TOKEN, or run 'hf auth login'",
+        )
+    return CheckFailed(
+        f"{where} knows no repository {repo_id}, or the token may not see it",
+        mend="check the name, and the rights of the token",
+    )
+
+
 _AGAIN = "run the same command again; what has arrived is not sent twice"
 
 
 def _told_by_status(error: Any, api: HfApi, repo_id: str) -> UserError:
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     where, code = shown_endpoint(api), error.response.status_code
     said = _first_line(error.server_message or "", api)
-    if isinstance(error, RepositoryNotFoundError):
+    if isinstance(error, GatedRepoError):
         return CheckFailed(
-            f"{where} knows no repository {repo_id}, or the token may not see it",
-            mend="check the name, and the rights of the token",
+            f"{repo_id} is gated, and the token (or having none) does not open it",
+            mend=f"ask for access at {where}/{repo_id}, then set HF_TOKEN, or run 'hf auth login'",
         )
+    if isinstance(error, RepositoryNotFoundError):
+        return unseen(api, repo_id)
     if isinstance(error, RevisionNotFoundError):
         return CheckFailed(f"{repo_id} has no such revision: {said}")
     if code == 401:

@@ -62,7 +62,7 @@ def _untrue_here(folder: Path, files: Sequence[LocalFile]) -> Iterator[Problem]:
     """A signature in the folder that was made for other bytes."""
     place = folder / SIGNATURE
     try:
-        signed = parse_signature(read_signature(place, folder), str(place))
+        signed = parse_signature(read_signature(place, str(folder)), str(place))
     except UserError as error:
         yield Problem.of(error)
         return

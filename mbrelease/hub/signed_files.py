@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mbrelease.errors import UserError
+from mbrelease.errors import CheckFailed, UserError
 from mbrelease.files import sha256_file, unreadable
 from mbrelease.progress import SILENT, Progress
 
@@ -45,32 +45,39 @@ class SignedFiles:
     """Of the public key as PEM text. ``None`` where a certificate stands for a key."""
 
 
-def read_signature(path: Path, of: Path) -> bytes:
-    """The bytes of the signature ``path``, which is that of ``of``.
+def read_signature(path: Path, of: str) -> bytes:
+    """The bytes of the signature ``path``, which is that of what is called ``of``.
 
     Raises:
-        UserError: there is none, or it is too large to be one.
+        CheckFailed: there is none, or it is too large to be one.
+        UserError: it cannot be read.
     """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise UserError(
-            f"{of} is not signed: there is no {path}",
-            mend="ask its publisher; what is yours is signed by mbrelease push … --sign-key FILE",
-        ) from error
+        raise not_signed(of, path.name) from error
     except OSError as error:
         raise unreadable(path, error) from error
     if len(data) > MAX_BYTES:
-        raise UserError(f"{path} is larger than {MAX_BYTES // 10**6} MB, and no signature")
+        told = f"the {path.name} of {of} is larger than {MAX_BYTES // 10**6} MB, and no signature"
+        raise CheckFailed(told)
     return data
+
+
+def not_signed(of: str, name: str = SIGNATURE) -> CheckFailed:
+    """The sentence for what has no signature called ``name``."""
+    return CheckFailed(
+        f"{of} is not signed: it has no {name}",
+        mend="ask its publisher; what is yours is signed by mbrelease push … --sign-key FILE",
+    )
 
 
 def parse_signature(data: bytes, place: str) -> SignedFiles:
     """What ``data``, read from ``place``, says was signed.
 
     Raises:
-        UserError: it is no signature of files by their sha256.
+        CheckFailed: it is no signature of files by their sha256.
     """
     try:
         bundle = json.loads(data)
@@ -81,7 +88,7 @@ def parse_signature(data: bytes, place: str) -> SignedFiles:
         digests = _digests(statement["predicate"], place)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         mend = "restore it, or delete it and sign again"
-        raise UserError(f"{place} is not a signature of a model", mend=mend) from error
+        raise CheckFailed(f"{place} is not a signature of a model", mend=mend) from error
     return SignedFiles(digests, key if isinstance(key, str) else None)
 
 
@@ -98,9 +105,9 @@ def _digests(predicate: Mapping[str, Any], place: str) -> dict[str, str]:
     return digests
 
 
-def _not_ours(place: str, form: str) -> UserError:
+def _not_ours(place: str, form: str) -> CheckFailed:
     mend = "verify it with the command that made it: model_signing verify"
-    return UserError(f"{place} does not name whole files by their sha256, but {form}", mend=mend)
+    return CheckFailed(f"{place} does not name whole files by their sha256, but {form}", mend=mend)
 
 
 def read_digests(folder: Path, progress: Progress = SILENT) -> dict[str, str]:

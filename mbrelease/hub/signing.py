@@ -67,7 +67,7 @@ def sign_release(
         raise UserError(f"{folder / odd[0]} is neither a file nor a folder", mend=mend)
     place = folder / SIGNATURE
     name = folder.resolve().name
-    here = [read_signature(place, folder)] if place.exists() else []
+    here = [read_signature(place, str(folder))] if place.exists() else []
     _keep_or_sign(place, name, digests, signer, [*earlier, *here], NOT_SIGNED)
     return place
 
@@ -80,7 +80,7 @@ def sign_file(path: Path, signer: Signer) -> Path:
         CheckFailed: Sigstore cannot be reached, or refuses.
     """
     place = signature_path(path)
-    here = [read_signature(place, path)] if place.exists() else []
+    here = [read_signature(place, str(path))] if place.exists() else []
     _keep_or_sign(place, path.name, {WHOLE: sha256_file(path)}, signer, here, ())
     return place
 
@@ -91,24 +91,27 @@ def signature_path(path: Path) -> Path:
 
 
 def verify_signature(
-    folder: Path, verifier: Verifier, *, progress: Progress = SILENT
+    folder: Path, verifier: Verifier, *, called: str | None = None, progress: Progress = SILENT
 ) -> SignedFiles:
     """Do nothing but return what was signed, if ``folder`` is that and ``verifier`` signed it.
 
     Args:
         folder: a release, a download or a clone of it.
         verifier: a ``PublicKey`` or ``Identity`` that is trusted.
+        called: what is said of the folder, where its path would say nothing to a reader.
         progress: told of the files that are hashed.
 
     Raises:
-        UserError: there is no signature, or it is none that can be read.
-        CheckFailed: it was made by another, or the files are not those that were signed.
+        UserError: there is no such folder, or a file cannot be read.
+        CheckFailed: there is no signature, it is none or was made by another, or the files are
+            not those that were signed.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder" if folder.exists() else f"{folder} is missing")
-    place = folder / SIGNATURE
-    signed = authenticate(read_signature(place, folder), verifier, str(place))
-    _require_same(folder, signed, read_digests(folder, progress))
+    name, place = called or str(folder), folder / SIGNATURE
+    shown = f"the {SIGNATURE} of {called}" if called else str(place)
+    signed = authenticate(read_signature(place, name), verifier, shown)
+    require_same(name, signed, read_digests(folder, progress))
     return signed
 
 
@@ -116,13 +119,14 @@ def verify_file(path: Path, verifier: Verifier) -> SignedFiles:
     """``verify_signature`` for a single file with its signature beside it, such as a receipt.
 
     Raises:
-        UserError: there is no file or signature, or it is none that can be read.
-        CheckFailed: it was made by another, or the file is not the one that was signed.
+        UserError: there is no file.
+        CheckFailed: there is no signature, it is none or was made by another, or the file is not
+            the one that was signed.
     """
     digest = sha256_file(path)
     place = signature_path(path)
-    signed = authenticate(read_signature(place, path), verifier, str(place))
-    _require_same(path, signed, {WHOLE: digest})
+    signed = authenticate(read_signature(place, str(path)), verifier, str(place))
+    require_same(str(path), signed, {WHOLE: digest})
     return signed
 
 
@@ -130,8 +134,7 @@ def authenticate(data: bytes, verifier: Verifier, place: str) -> SignedFiles:
     """What the signature ``data``, read from ``place``, covers, if ``verifier`` made it.
 
     Raises:
-        UserError: it cannot be read.
-        CheckFailed: it was made by another, was altered, or Sigstore cannot be asked.
+        CheckFailed: it is none, was made by another, was altered, or Sigstore cannot be asked.
     """
     from model_signing import verifying
 
@@ -218,13 +221,18 @@ def _explain_sigstore(error: Exception) -> None:
         ) from error
 
 
-def _require_same(path: Path, signed: SignedFiles, present: Mapping[str, str]) -> None:
+def require_same(name: str, signed: SignedFiles, present: Mapping[str, str]) -> None:
+    """Do nothing if the files of ``name`` are those that were signed, none more or less.
+
+    Raises:
+        CheckFailed: they are not; it says which.
+    """
     changes = find_changes(signed.digests, present)
     if not changes:
         return
     if WHOLE in present:
-        told = f"{path} is not as it was signed"
+        told = f"{name} is not as it was signed"
     else:
         more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
-        told = f"{path} is not as it was signed: {', '.join(changes[:SHOWN])}{more}"
+        told = f"{name} is not as it was signed: {', '.join(changes[:SHOWN])}{more}"
     raise CheckFailed(told, mend="do not use it; get it again, or ask its publisher")

@@ -320,7 +320,7 @@ def test_a_private_model_needs_the_token_which_is_never_shown(
 ):
     publish(model, private=True)
     capfd.readouterr()
-    with pytest.raises(CheckFailed, match="or the token may not see it"):
+    with pytest.raises(CheckFailed, match="or it is private"):
         open_hub(MAIN, url)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     found = open_hub(MAIN, url)

@@ -171,7 +171,7 @@ def test_what_was_signed_cannot_be_rewritten(signed: Path, trusted: PublicKey) -
 
 
 def test_no_signature(release: Path, trusted: PublicKey) -> None:
-    with pytest.raises(UserError, match="is not signed: there is no"):
+    with pytest.raises(CheckFailed, match="is not signed: it has no model.sig"):
         verify_signature(release, trusted)
 
 
@@ -193,7 +193,7 @@ def test_what_is_no_signature_is_told_in_a_sentence(
     release: Path, trusted: PublicKey, data: bytes
 ) -> None:
     (release / SIGNATURE).write_bytes(data)
-    with pytest.raises(UserError, match="no signature|not a signature of a model"):
+    with pytest.raises(CheckFailed, match="no signature|not a signature of a model"):
         verify_signature(release, trusted)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,6 +116,59 @@ def test_headers_alone_fetch_no_weights(release, publish, asked, own_hub_cache, 
     assert in_cache(own_hub_cache) == names | {"README.md"}
     (header,) = [line for line in asked if WEIGHTS in line]
     assert header == f"GET /{REPO}/resolve/{commit}/{WEIGHTS} bytes=0-{FIRST_BYTES - 1}"
+
+
+def test_nothing_but_the_report_is_said_where_nobody_watches(release, publish, own_hub_cache):
+    """In a log the client's bars would be lines."""
+    publish(release)
+    call = [sys.executable, "-c", "import sys; from mbrelease.cli.main import main; main()"]
+    environment = {**os.environ, "HF_HUB_CACHE": str(own_hub_cache), "TQDM_POSITION": "-1"}
+    for options in ([], ["--headers-only"]):
+        done = subprocess.run(
+            [*call, "verify", REPO, *options], env=environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done
+
+
+def test_what_is_fetched_is_told_in_bytes_once_each(release, publish):
+    publish(release)
+    told = Told()
+    folder = open_hub_folder(HubId(REPO, "main"), weights=True, progress=told)
+    assert told.units == {"bytes"} and told.advanced == told.total > 200_000
+    size = (folder.path / WEIGHTS).stat().st_size
+    again = Told()
+    open_hub_folder(HubId(REPO, "main"), weights=True, progress=again)
+    assert again.advanced == again.total == told.total > size, "also of what was in the cache"
+
+
+class Told:
+    """Adds up what it is told."""
+
+    def __init__(self) -> None:
+        self.total = self.advanced = 0
+        self.units: set[str] = set()
+
+    def start(self, description: str, total: int, unit: str) -> None:
+        self.total += total
+        self.units.add(unit)
+
+    def advance(self, amount: int = 1) -> None:
+        self.advanced += amount
+
+    def note(self, message: str) -> None:
+        raise AssertionError(message)
+
+
+def test_a_private_model_without_a_token_asks_for_one(release, publish, url, capfd, monkeypatch):
+    HfApi(endpoint=url, token=TOKEN).create_repo(REPO, private=True)
+    publish(release)
+    for target in (REPO, ID):
+        assert main(["verify", target, "--headers-only"]) == 1
+        err = capfd.readouterr().err
+        assert f"knows no repository {REPO}, or it is private" in err
+        assert "set HF_TOKEN, or run 'hf auth login'" in err
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert main(["verify", REPO, "--headers-only"]) == 0
 
 
 def test_the_header_is_the_files_own(release, publish, url):
@@ -306,7 +362,8 @@ def test_what_is_no_such_model_is_a_sentence(release, publish, tmp_path, monkeyp
         ("lab/nobody@main", "knows no repository lab/nobody"),
         (f"{REPO}@v9", f"{REPO} has no revision 'v9'"),
         ("hf://tiny", "names no model on the Hub"),
-        (REPO, f"a model on the Hub with its revision: {REPO}@main"),
+        ("lab/nobody", "there is no folder lab/nobody here, and "),
+        ("a/b/c", "a/b/c does not exist"),
     ):
         assert main(["verify", target]) in (1, 2)
         out, err = capfd.readouterr()
