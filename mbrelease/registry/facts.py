@@ -10,6 +10,7 @@ from mbrelease.errors import UserError
 from mbrelease.files import read_json
 from mbrelease.registry.lineage import descendants, steps_to_roots
 from mbrelease.registry.project import Project
+from mbrelease.registry.schema import Variant
 
 LINE_CHARACTERS = 60
 _SCALAR = str | int | float | bool
@@ -38,7 +39,7 @@ def summaries(project: Project) -> list[Summary]:
             name,
             variant.repo,
             tuple(parent.variant for parent in variant.parents),
-            _state(project, name, published),
+            state_of(variant, published),
         )
         for name, variant in project.registry.variants.items()
     ]
@@ -57,8 +58,8 @@ def published_repos(project: Project) -> frozenset[str]:
     return frozenset(found)
 
 
-def _state(project: Project, name: str, published: frozenset[str]) -> str:
-    variant = project.registry.variants[name]
+def state_of(variant: Variant, published: frozenset[str]) -> str:
+    """``released``, ``planned``, or ``unknown`` where nothing tells."""
     if variant.released or (variant.repo or "").casefold() in published:
         return "released"
     # Without weights or a run to release, and no word about it, nothing is known to be planned.
@@ -75,7 +76,7 @@ def details(project: Project, name: str) -> dict[str, Any]:
     entry.setdefault("languages", registry.defaults.languages or None)
     return {
         "variant": name,
-        "state": _state(project, name, published_repos(project)),
+        "state": state_of(variant, published_repos(project)),
         "aliases": [alias for alias, target in registry.aliases.items() if target == name],
         "superseded_by": [n for n, v in registry.variants.items() if v.supersedes == name],
         **{key: value for key, value in entry.items() if value is not None},
