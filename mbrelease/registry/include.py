@@ -43,21 +43,34 @@ def read_document(path: Path, changed: Mapping[Path, bytes] | None = None) -> Do
         InvalidRegistry: a file of it cannot be parsed, or what is included does not go together.
         UserError: a file cannot be read.
     """
+    return join(*read_parts(path, changed))
+
+
+def read_parts(
+    path: Path, changed: Mapping[Path, bytes] | None = None
+) -> tuple[list[Document], list[Mistake]]:
+    """The files of a registry, each a document of its own, and what is wrong with ``include``.
+
+    Raises:
+        InvalidRegistry: a file of it cannot be parsed.
+        UserError: a file cannot be read.
+    """
     changed = changed or {}
     main = parse_document(_bytes_of(path, changed), path)
     paths, mistakes = included_paths(main)
-    documents = [main]
+    documents, lost = [main], False
     for number, included in enumerate(paths, 1):
         try:
             data = _bytes_of(included, changed)
             documents.append(parse_document(data, included, file=number))
         except InvalidRegistry as error:
+            lost = True
             mistakes += [replace(mistake, path=included) for mistake in error.mistakes]
-    told = [mistake for document in documents for mistake in document.mistakes]
-    if len(documents) <= len(paths):
+    if lost:
         # Names that stand in what could not be read would be told as lost.
+        told = [mistake for document in documents for mistake in document.mistakes]
         raise InvalidRegistry(path, [*told, *mistakes])
-    return _joined(documents, [*told, *mistakes])
+    return documents, mistakes
 
 
 def read_bytes(path: Path) -> bytes:
@@ -159,8 +172,13 @@ def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def _joined(documents: Sequence[Document], mistakes: Sequence[Mistake]) -> Document:
-    """The files as one document."""
+def join(documents: Sequence[Document], of_include: Sequence[Mistake] = ()) -> Document:
+    """The files, the registry itself first, as one document.
+
+    Raises:
+        InvalidRegistry: aliases repeat too much in all of them together.
+    """
+    mistakes = [*(mistake for one in documents for mistake in one.mistakes), *of_include]
     main = documents[0]
     files = tuple(file for document in documents for file in document.files)
     repeated = sum(document.repeated for document in documents)
