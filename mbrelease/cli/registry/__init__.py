@@ -15,6 +15,7 @@ COMMANDS = {
     "path": ("path", "Tell how one variant comes from another."),
     "add": ("add", "Add a variant."),
     "set": ("set_", "Set a key of a variant."),
+    "bom": ("bom", "Write a variant and its ancestors as a CycloneDX ML-BOM."),
     "schema": ("schema", "Print the JSON Schema of registry.yaml, for editors."),
 }
 

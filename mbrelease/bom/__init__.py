@@ -1,0 +1,1 @@
+"""A variant with its lineage as a CycloneDX ML-BOM, which supply chain tools read."""
