@@ -83,20 +83,7 @@ def _push(
     api: HfApi,
     answer: dict[str, Any],
 ) -> None:
-    from mbrelease.hub.plan import make_plan
-
-    plan = make_plan(
-        source.subject.folder,
-        repo_id,
-        tag=request.tag,
-        create_pr=request.create_pr,
-        private=request.private,
-        sign=bool(request.sign),
-        delete=request.delete,
-        checks=checks,
-        anonymous=request.anonymous,
-        api=api,
-    )
+    plan = _plan(request, source, repo_id, checks, api)
     answer |= {"plan": plan.as_json(), "receipt": None}
     _show(plan, request)
     require_clean(plan)
@@ -108,7 +95,6 @@ def _push(
     old_repo = source.supersedes if request.announced else None
     answer |= plan_announcement(api, old_repo, repo_id, quiet=request.as_json)
     if request.plan_only:
-        _foretell_merge(plan, request, source, api)
         return
     receipt = _publish(plan, request, source, signer, api)
     told = _record(source, repo_id, request, receipt)
@@ -134,6 +120,29 @@ def _push(
         answer["receipt"] = receipt.model_dump(mode="json")
 
 
+def _plan(
+    request: Request, source: Source, repo_id: str, checks: tuple[Check, ...], api: HfApi
+) -> Plan:
+    from mbrelease.hub.client import quiet_client
+    from mbrelease.hub.moved import with_edits
+    from mbrelease.hub.plan import make_plan
+
+    plan = make_plan(
+        source.subject.folder,
+        repo_id,
+        tag=request.tag,
+        create_pr=request.create_pr,
+        private=request.private,
+        sign=bool(request.sign),
+        delete=request.delete,
+        checks=checks,
+        anonymous=request.anonymous,
+        api=api,
+    )
+    with quiet_client():
+        return with_edits(plan, api, source.receipts, base=request.base)
+
+
 def _show(plan: Plan, request: Request) -> None:
     from mbrelease.hub.plan_markdown import plan_markdown
 
@@ -141,24 +150,6 @@ def _show(plan: Plan, request: Request) -> None:
         click.echo(plan_markdown(plan), nl=False)
     elif not request.as_json:
         show_plan(plan)
-
-
-def _foretell_merge(plan: Plan, request: Request, source: Source, api: HfApi) -> None:
-    """Say whether the card was edited on the Hub, and how that goes together.
-
-    Raises:
-        CheckFailed: it does not.
-    """
-    from mbrelease.hub.client import quiet_client
-    from mbrelease.hub.moved import clash, read_edits
-
-    with quiet_client():
-        merged = read_edits(plan, api, source.receipts, base=request.base)
-    if merged is None:
-        return
-    if merged.clashes:
-        raise clash(plan, merged, str(plan.head))
-    talk("README.md was edited on the Hub since the last push; a push takes that over")
 
 
 def _publish(

@@ -30,10 +30,10 @@ def show_plan(plan: Plan) -> None:
 
     What stands in the way is not told here: ``require_clean`` tells it last.
     """
-    from mbrelease.hub.plan_words import count_words, place_words, tag_words
+    from mbrelease.hub.plan_words import count_words, folder_words, place_words, tag_words
 
     width = _width()
-    _talk(f"{plan.folder} → {plan.url}, {place_words(plan)}", width)
+    _talk(f"{folder_words(plan)} → {plan.url}, {place_words(plan)}", width)
     tags = tag_words(plan)
     if tags is not None:
         _talk(f"tags there: {tags}", width)
@@ -79,13 +79,31 @@ def _files(plan: Plan, width: int) -> Iterator[str]:
 
 
 def _file(what: str, path: str, size: str, width: int) -> Iterator[str]:
-    """One row; a path that is too long for it goes on in the next."""
-    room, path = width - 8 - 10, _printable(path)
-    pieces = [path[start : start + room] for start in range(0, len(path), room)]
+    """One row; where a path leaves no room for the size, that is in the next.
+
+    A name is only broken where it is wider than the terminal, so that it can be copied.
+    """
+    room, path = width - 8, _printable(path)
     head = click.style(f"{what:8}", fg=_COLOURS.get(what))
-    yield f"{head}{pieces[0]:{room}}{size:>10}".rstrip()
+    if len(path) + len(size) + 1 <= room:
+        yield f"{head}{path}{size:>{room - len(path)}}".rstrip()
+        return
+    pieces = _pieces(path, room)
+    yield f"{head}{pieces[0]}"
     for piece in pieces[1:]:
         yield f"{'':8}{piece}"
+    if size:
+        yield f"{size:>{width}}"
+
+
+def _pieces(path: str, room: int) -> list[str]:
+    """The path in pieces of at most ``room``, broken after a folder where that goes."""
+    pieces = []
+    while len(path) > room:
+        end = path.rfind("/", 0, room) + 1 or room
+        pieces.append(path[:end])
+        path = path[end:]
+    return [*pieces, path]
 
 
 def _card(card: CardChanges | None, width: int) -> Iterator[str]:

@@ -9,12 +9,13 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mbrelease.checkpoints.checkpoint import combined_sha256
 from mbrelease.checkpoints.safetensors_header import read_header
 from mbrelease.errors import UserError
 from mbrelease.file_hashes import file_sha256
-from mbrelease.files import canonical_json, unreadable
+from mbrelease.files import canonical_json, sha256_bytes, unreadable
 from mbrelease.hub.front_matter import readme_problems
 from mbrelease.hub.png_texts import compressed_texts
 from mbrelease.hub.problems import Problem
@@ -68,6 +69,19 @@ class LocalFile:
     path: str
     size_bytes: int
     sha256: str
+    git_sha1: str | None = None
+    """Of one whose bytes are not in the folder yet: what git calls them."""
+
+    @classmethod
+    def of_bytes(cls, path: str, data: bytes) -> LocalFile:
+        """A file that is to hold ``data``."""
+        head = b"blob %d\0" % len(data)
+        git_sha1 = hashlib.sha1(head + data, usedforsecurity=False).hexdigest()
+        return cls(path, len(data), sha256_bytes(data), git_sha1)
+
+    def as_json(self) -> dict[str, Any]:
+        """The file as plain values."""
+        return {"path": self.path, "size_bytes": self.size_bytes, "sha256": self.sha256}
 
 
 @dataclass(frozen=True)

@@ -5,30 +5,22 @@ The author's text of the card is merged; whatever else both have changed stops t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mbrelease.errors import CheckFailed
-from mbrelease.files import read_text, sha256_bytes, write_text
+from mbrelease.errors import CheckFailed, UserError
+from mbrelease.files import read_text
+from mbrelease.hub.client import token_of
+from mbrelease.hub.comparison import compare
 from mbrelease.hub.contents import LocalFile
-from mbrelease.hub.kept import shadows
-from mbrelease.hub.plan import Plan
-from mbrelease.hub.plan_problems import taken_tag
-from mbrelease.hub.problems import refusal
-from mbrelease.hub.receipt import read_receipts
-from mbrelease.hub.remote import (
-    GIT_ATTRIBUTES,
-    Remote,
-    RemoteFile,
-    is_same,
-    read_remote,
-    read_tree,
-)
+from mbrelease.hub.plan import Plan, TakenOver, place, problems_there, shown_changes
+from mbrelease.hub.problems import Problem
+from mbrelease.hub.remote import Remote, RemoteFile, is_same, read_head, read_remote, read_tree
 from mbrelease.hub.remote_card import README, read_remote_card
-from mbrelease.hub.signature_problems import signature_problems
 from mbrelease.hub.signed_files import SIGNATURE
+from mbrelease.hub.taken_over import recall
 from mbrelease.metadata.card_merge import MergedCard, merge_cards
 from mbrelease.progress import Progress
 
@@ -87,55 +79,89 @@ def changes(before: Mapping[str, RemoteFile], after: Mapping[str, RemoteFile]) -
     )
 
 
-def read_edits(
-    plan: Plan, api: HfApi, receipts: Path, *, base: str | None = None
-) -> MergedCard | None:
-    """The card with what was written on the Hub since it was published from here.
+def with_edits(plan: Plan, api: HfApi, receipts: Path, *, base: str | None = None) -> Plan:
+    """The plan with what was written on the card on the Hub since it was published from here.
+
+    Nothing is written: the merged card is ``taken_over`` of the plan. What clashes, and what the
+    merge makes wrong, are problems of the plan.
 
     Args:
         plan: what is to be published.
         api: any client.
         receipts: where the last receipt tells what was published.
-        base: the commit that the folder takes account of; that of the last receipt by default.
-
-    Returns:
-        ``None`` where nothing was, or nobody can tell.
+        base: the commit that the folder takes account of; by default the one whose card was taken
+            over last, or that of the last receipt.
 
     Raises:
-        CheckFailed: the Hub cannot be asked.
-        UserError: a card is no text.
+        UserError: there is no commit ``base``, or a card is no text.
     """
-    base = base or _last_published(plan, receipts)
-    if README not in plan.changed or plan.head is None or base in {None, plan.head}:
-        return None
-    assert base is not None
-    merged = _merged(plan, base, plan.head, api)
-    return merged if merged.clashes or merged.text != read_text(plan.folder / README) else None
+    try:
+        return _with_edits(plan, api, receipts, base)
+    except CheckFailed as error:
+        return _with_problems(plan, [Problem.of(error)])
 
 
-def with_edits(
-    plan: Plan, api: HfApi, receipts: Path, progress: Progress, *, base: str | None = None
-) -> Plan:
-    """The plan with the edits of ``read_edits`` in its card, which is written to the folder.
-
-    Raises:
-        CheckFailed: they clash with what is to be published, or the Hub cannot be asked.
-        UserError: a card is no text.
-    """
-    merged = read_edits(plan, api, receipts, base=base)
-    if merged is None or plan.head is None:
+def _with_edits(plan: Plan, api: HfApi, receipts: Path, base: str | None) -> Plan:
+    if plan.not_compared is not None:
         return plan
-    remote = read_remote(api, plan.repo_id, plan.revision)
-    if remote is None or remote.head != plan.head:
-        raise Moved(plan, remote.head if remote else None)
-    return _on(remote, _with_card(plan, merged, plan.head, progress))
+    if base is not None:
+        base = _commit(plan, base, api)
+    if plan.taken_over is not None or plan.head is None or README not in plan.changed:
+        return plan
+    found = base or recall(plan, receipts)
+    if found is None or found == plan.head:
+        return plan
+    before = _published_card(plan, found, api)
+    here = Remote(
+        plan.repo_id,
+        plan.head,
+        read_tree(api, plan.repo_id, plan.head),
+        plan.branches,
+        plan.tags,
+        private=plan.private,
+    )
+    return _merged(plan, before, here, api)
+
+
+def _commit(plan: Plan, revision: str, api: HfApi) -> str:
+    """The commit that ``revision`` is.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = read_head(api, plan.repo_id, revision) if plan.repo_exists else None
+    if found is None:
+        raise UserError(
+            f"no commit {revision} in {plan.repo_id}",
+            mend=f"--base is one of {plan.url}/commits/{plan.revision}",
+        )
+    return found
+
+
+def _published_card(plan: Plan, commit: str, api: HfApi) -> str:
+    """The card at ``commit``.
+
+    Raises:
+        CheckFailed: the Hub has it no more, or cannot be asked.
+    """
+    text = read_remote_card(api, plan.repo_id, commit)
+    if not text and read_head(api, plan.repo_id, commit) is None:
+        raise CheckFailed(
+            f"{plan.repo_id} no longer has {_short(commit)}, which was pushed last, so nobody can "
+            "tell what was written on its card since; nothing was overwritten",
+            mend=f"bring what should stay into {plan.folder / README}, then push with "
+            f"--base {plan.head}",
+        )
+    return text
 
 
 def take_over(plan: Plan, api: HfApi, progress: Progress) -> Plan:
     """The plan on the commit where the branch is now; nothing of what others did is undone.
 
+    Nothing is written, and what clashes on the card is a problem of the plan.
+
     Raises:
-        CheckFailed: both have changed the same, or the Hub cannot be asked.
+        CheckFailed: both have changed the same file, or the Hub cannot be asked.
         UserError: a card is no text.
     """
     remote = read_remote(api, plan.repo_id, plan.revision)
@@ -156,8 +182,7 @@ def take_over(plan: Plan, api: HfApi, progress: Progress) -> Plan:
             mend="look at what changed there, then run the command again",
         )
     if README in changed.paths:
-        merged = _merged(plan, plan.head, remote.head, api)
-        plan = _with_card(plan, merged, remote.head, progress)
+        return _merged(plan, read_remote_card(api, plan.repo_id, plan.head), remote, api)
     return _on(remote, plan)
 
 
@@ -168,82 +193,82 @@ def _clashes(plan: Plan, file: LocalFile, changed: Changes, remote: Remote) -> b
     return not is_same(plan.folder, file, remote.files.get(file.path))
 
 
-def _last_published(plan: Plan, receipts: Path) -> str | None:
-    found = [
-        receipt.commit
-        for receipt in read_receipts(receipts, plan.repo_id, plan.endpoint)
-        if receipt.revision == plan.revision and README in receipt.files
-    ]
-    return found[-1] if found else None
-
-
-def _merged(plan: Plan, base: str, head: str, api: HfApi) -> MergedCard:
-    return merge_cards(
-        read_remote_card(api, plan.repo_id, base),
-        read_text(plan.folder / README),
-        read_remote_card(api, plan.repo_id, head),
-        there="the Hub",
+def _merged(plan: Plan, base: str, there: Remote, api: HfApi) -> Plan:
+    """The plan on ``there``, with a card that has what both sides wrote since ``base``."""
+    assert there.head is not None
+    ours = plan.taken_over.text if plan.taken_over else read_text(plan.folder / README)
+    theirs = read_remote_card(api, plan.repo_id, there.head)
+    merged = merge_cards(base, ours, theirs, there="the Hub")
+    if merged.clashes:
+        return _with_problems(plan, [_clash(plan, merged, there.head)])
+    if merged.text == ours:
+        return _on(there, plan)
+    card = LocalFile.of_bytes(README, merged.text.encode())
+    taken = replace(
+        plan,
+        files=tuple(card if file.path == README else file for file in plan.files),
+        taken_over=TakenOver(merged.text, there.head),
+        notes=(*plan.notes, _remark(plan, there.head)),
+    )
+    moved = _on(there, taken)
+    is_changed = README in moved.changed
+    return replace(
+        moved, card=shown_changes(theirs, merged.text, token_of(api)) if is_changed else None
     )
 
 
-def _with_card(plan: Plan, merged: MergedCard, head: str, progress: Progress) -> Plan:
-    """The plan with the merged card, written to the folder, where the next push finds it."""
-    path = plan.folder / README
-    if merged.clashes:
-        raise clash(plan, merged, head)
-    if merged.text == read_text(path):
-        return plan
-    write_text(path, merged.text)
-    progress.note(f"{path} takes over what was written on the Hub until {_short(head)}")
-    data = merged.text.encode()
-    card = LocalFile(README, len(data), sha256_bytes(data))
-    files = tuple(card if file.path == README else file for file in plan.files)
-    return replace(plan, files=files)
+def _remark(plan: Plan, head: str) -> str:
+    return f"{README} takes over what was written on the Hub until {_short(head)}"
 
 
-def clash(plan: Plan, merged: MergedCard, head: str) -> CheckFailed:
+def _clash(plan: Plan, merged: MergedCard, head: str) -> Problem:
     """The sentence for a card that both have changed in the same places."""
     lines = "".join(f"\n  - {told}" for told in merged.clashes)
-    return CheckFailed(
+    return Problem(
         f"README.md was changed at {plan.repo_id} too, and clashes; nothing was overwritten{lines}",
-        mend=f"bring what should stay into {plan.folder / README}, then push with --base {head}",
+        f"bring what should stay into {plan.folder / README}, then push with --base {head}",
     )
 
 
 def _on(remote: Remote, plan: Plan) -> Plan:
     """The plan compared anew, with what is on the Hub now."""
-    there = remote.files
-    same = {file.path for file in plan.files if is_same(plan.folder, file, there.get(file.path))}
-    here = {file.path for file in plan.files}
-    deleted = tuple(path for path in plan.deleted if path in there)
-    not_ours = {GIT_ATTRIBUTES, SIGNATURE} if plan.sign else {GIT_ATTRIBUTES}
-    kept = tuple(sorted(there.keys() - here - not_ours - set(deleted)))
-    moved = replace(
-        plan,
-        head=remote.head,
-        added=tuple(file.path for file in plan.files if file.path not in there),
-        changed=tuple(f.path for f in plan.files if f.path in there and f.path not in same),
-        unchanged=tuple(file.path for file in plan.files if file.path in same),
-        deleted=deleted,
-        remote_only=kept,
-        branches=dict(remote.branches),
-        tags=dict(remote.tags),
-        tag_commit=remote.tags.get(plan.tag) if plan.tag else None,
+    compared = compare(
+        plan.folder,
+        plan.files,
+        remote.files,
+        lambda others: [path for path in plan.deleted if path in others],
+        sign=plan.sign,
     )
-    problems = [
-        *shadows([file.path for file in plan.files], kept),
-        *taken_tag(remote, plan.tag, has_changes=moved.has_changes),
-        *signature_problems(
-            plan.folder,
-            plan.files,
-            kept,
-            has_changes=moved.has_changes,
-            will_be_signed=plan.sign,
-        ),
-    ]
-    if problems:
-        raise refusal(problems)
-    return moved
+    # A signature in the folder was made for the card in the folder.
+    is_outdated = plan.taken_over is not None and not plan.sign and _has(plan, SIGNATURE)
+    problems = problems_there(
+        plan.folder,
+        plan.files,
+        remote,
+        compared,
+        tag=plan.tag,
+        sign=plan.sign or is_outdated,
+    )
+    if is_outdated and plan.taken_over is not None:
+        problems.append(_outdated(plan.taken_over))
+    moved = replace(plan, **place(remote, compared, plan.tag))
+    return _with_problems(moved, problems)
+
+
+def _outdated(taken: TakenOver) -> Problem:
+    return Problem(
+        f"{README} takes over what was written on the Hub until {_short(taken.commit)}, and "
+        f"{SIGNATURE} does not hold for that",
+        "sign it as it will be published: mbrelease push … --sign-key FILE",
+    )
+
+
+def _has(plan: Plan, path: str) -> bool:
+    return any(file.path == path for file in plan.files)
+
+
+def _with_problems(plan: Plan, problems: Iterable[Problem]) -> Plan:
+    return replace(plan, problems=tuple(dict.fromkeys((*plan.problems, *problems))))
 
 
 def _short(commit: str | None) -> str:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mbrelease.errors import UserError
 from mbrelease.hub.card_changes import README, CardChanges, card_changes
-from mbrelease.hub.client import quiet_client, sentences, shown_endpoint, token_of
-from mbrelease.hub.contents import LocalFile, read_contents
-from mbrelease.hub.front_matter import ask_server
+from mbrelease.hub.client import sentences, shown_endpoint, token_of
+from mbrelease.hub.comparison import Comparison, compare
+from mbrelease.hub.contents import Contents, LocalFile, read_contents
 from mbrelease.hub.kept import leftovers, matching, shadows, unmatched
-from mbrelease.hub.plan_problems import (
-    public_already,
-    taken_tag,
-    wrong_place,
-    wrong_repo_id,
-    wrong_tag,
-)
+from mbrelease.hub.look import Look, blind, look
+from mbrelease.hub.plan_problems import public_already, taken_tag, wrong_repo_id, wrong_tag
 from mbrelease.hub.problems import Check, Problem, refusal
-from mbrelease.hub.remote import GIT_ATTRIBUTES, Remote, is_same, read_remote
+from mbrelease.hub.remote import Remote
 from mbrelease.hub.remote_card import read_remote_card
-from mbrelease.hub.rights import Rights, anyone, read_rights
 from mbrelease.hub.signature_problems import signature_problems, without_signature
 from mbrelease.hub.signed_files import SIGNATURE
 from mbrelease.secrets import without_secrets
@@ -31,7 +26,21 @@ from mbrelease.secrets import without_secrets
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+# What nobody knows of a Hub that nobody looked at.
+UNKNOWN = (
+    *("repo_exists", "head", "added", "changed", "unchanged", "deleted", "remote_only"),
+    *("tag_commit", "branches", "tags", "card", "bytes_to_send"),
+)
 TO_BE_SIGNED = f"{SIGNATURE} is made when nothing stands in the way, before anything is sent"
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """A card with what was written on the Hub since the folder's was made; not yet written."""
+
+    text: str
+    commit: str
+    """Whose card it takes account of."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,9 @@ class Plan:
     tag: str | None
     user: str | None
     """The account behind the token."""
+    not_compared: str | None
+    """Why the Hub was not looked at. Then there are problems, and all that would be told of it is
+    empty below."""
     repo_exists: bool
     head: str | None
     """The commit that the new one will stand on; a remote that has left it is not touched."""
@@ -72,6 +84,8 @@ class Plan:
     """What else was asked about the release, such as whether its card is true."""
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    taken_over: TakenOver | None = None
+    """The card to publish in the place of that in the folder."""
 
     @property
     def is_clean(self) -> bool:
@@ -109,9 +123,17 @@ class Plan:
             raise refusal(self.problems)
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as plain values, for ``--json``."""
-        values = {**asdict(self), "folder": str(self.folder)}
-        return {**values, "bytes_to_send": self.bytes_to_send, "clean": self.is_clean}
+        """The plan as plain values, for ``--json``; ``None`` for what is not known."""
+        values = asdict(self)
+        del values["taken_over"]
+        values |= {
+            "folder": str(self.folder),
+            "files": [file.as_json() for file in self.files],
+            "bytes_to_send": self.bytes_to_send,
+            "card_taken_over_from": self.taken_over.commit if self.taken_over else None,
+            "clean": self.is_clean,
+        }
+        return values if self.not_compared is None else {**values, **dict.fromkeys(UNKNOWN)}
 
 
 def make_plan(
@@ -146,36 +168,25 @@ def make_plan(
     """
     token, told = _token(api, repo_id)
     contents = read_contents(folder, token)
-    wrong = list(wrong_repo_id(repo_id))
+    nowhere = [*wrong_repo_id(repo_id), *told]
+    if nowhere:
+        found = blind(nowhere)
+    else:
+        readme = _readme_to_ask_about(folder, contents)
+        found = look(
+            api, repo_id, revision, create_pr=create_pr, anonymous=anonymous, readme=readme
+        )
+    files = without_signature(contents.files) if sign else contents.files
+    compared = _compare(folder, files, found, delete, sign=sign)
     problems = [
         *contents.problems,
         *(problem for check in checks for problem in check.problems),
-        *wrong,
         *wrong_tag(tag, create_pr),
-        *told,
+        *found.problems,
+        *problems_there(folder, files, found.remote, compared, tag=tag, sign=sign),
+        *(public_already(found.remote, repo_id) if private else ()),
     ]
-    state = _State()
-    if not wrong and not told:
-        # A card with a credential in it is sent nowhere.
-        faulty = any(README in problem.message for problem in contents.problems)
-        readme = None if faulty else _text(folder / README)
-        with quiet_client():
-            rights = (
-                anyone(repo_id) if anonymous else read_rights(api, repo_id, create_pr=create_pr)
-            )
-            state = _ask(api, repo_id, revision, create_pr, readme, rights)
-        problems += state.problems
-    remote = state.remote
-    files = without_signature(contents.files) if sign else contents.files
-    compared = _compare(folder, files, remote, delete, sign=sign)
-    problems += taken_tag(remote, tag, has_changes=compared.has_changes)
-    problems += shadows([file.path for file in files], compared.kept)
-    problems += signature_problems(
-        folder, files, compared.kept, has_changes=compared.has_changes, will_be_signed=sign
-    )
-    if private:
-        problems += public_already(remote, repo_id)
-    card, remarks = _card_changes(api, folder, remote, compared, token)
+    card, remarks = _card_changes(api, folder, found.remote, compared, token)
     return Plan(
         folder=folder,
         repo_id=repo_id,
@@ -185,24 +196,54 @@ def make_plan(
         private=private,
         sign=sign,
         tag=tag,
-        user=state.user,
-        repo_exists=remote is not None,
-        head=remote.head if remote else None,
+        user=found.user,
+        not_compared=found.not_compared and without_secrets(found.not_compared, token),
         files=files,
-        added=compared.added,
-        changed=compared.changed,
-        unchanged=compared.unchanged,
-        deleted=compared.deleted,
-        remote_only=compared.kept,
-        tag_commit=remote.tags.get(tag) if remote and tag else None,
-        branches=dict(remote.branches) if remote else {},
-        tags=dict(remote.tags) if remote else {},
+        **place(found.remote, compared, tag),
         card=card,
         checks=tuple(replace(one, told=without_secrets(one.told, token)) for one in checks),
         # What two of the checks found is told once.
         problems=tuple(dict.fromkeys(_shown(one, token) for one in problems)),
-        notes=(*state.notes, *compared.notes, *remarks, *([TO_BE_SIGNED] if sign else [])),
+        notes=(
+            *found.notes,
+            *_notes_of_delete(found, compared, delete),
+            *leftovers([file.path for file in files], compared.remote_only),
+            *remarks,
+            *([TO_BE_SIGNED] if sign else []),
+        ),
     )
+
+
+def place(remote: Remote | None, compared: Comparison, tag: str | None) -> dict[str, Any]:
+    """The fields of a plan that tell what is on the Hub, and what would be done with it."""
+    return {
+        "repo_exists": remote is not None,
+        "head": remote.head if remote else None,
+        "branches": dict(remote.branches) if remote else {},
+        "tags": dict(remote.tags) if remote else {},
+        "tag_commit": remote.tags.get(tag) if remote and tag else None,
+        **vars(compared),
+    }
+
+
+def problems_there(
+    folder: Path,
+    files: Sequence[LocalFile],
+    remote: Remote | None,
+    compared: Comparison,
+    *,
+    tag: str | None,
+    sign: bool,
+) -> list[Problem]:
+    """What would mislead those who load or check the release, for what is on the Hub already."""
+    has_changes = compared.has_changes
+    return [
+        *taken_tag(remote, tag, has_changes=has_changes),
+        *shadows([file.path for file in files], compared.remote_only),
+        *signature_problems(
+            folder, files, compared.remote_only, has_changes=has_changes, will_be_signed=sign
+        ),
+    ]
 
 
 def _shown(problem: Problem, token: str | None) -> Problem:
@@ -219,86 +260,30 @@ def _token(api: HfApi, repo_id: str) -> tuple[str | None, list[Problem]]:
         return None, [Problem.of(error)]
 
 
-@dataclass(frozen=True)
-class _State:
-    """What the Hub told; ``user`` is ``None`` where it was not asked further."""
-
-    user: str | None = None
-    remote: Remote | None = None
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def _ask(
-    api: HfApi, repo_id: str, revision: str, create_pr: bool, readme: str | None, rights: Rights
-) -> _State:
-    """Ask the Hub about the repository and the metadata."""
-    if rights.user is None:
-        # Without an account every further question would get the same answer.
-        return _State(problems=rights.problems)
-    problems, notes = list(rights.problems), list(rights.notes)
-    remote: Remote | None = None
-    try:
-        remote = read_remote(api, repo_id, revision)
-        problems += wrong_place(repo_id, remote, revision, create_pr)
-        problems += rights.missing_for(remote is not None)
-        notes += rights.doubts_about(remote is not None)
-    except UserError as error:
-        problems.append(Problem.of(error))
-    if readme is not None:
-        try:
-            errors, warnings = ask_server(api, repo_id, readme)
-            refused = "the Hub does not accept README.md's metadata: "
-            problems += [Problem(refused + "; ".join(errors))] if errors else []
-            notes += [f"{README}: {warning}" for warning in warnings]
-        except UserError as error:
-            problems.append(Problem.of(error))
-    return _State(rights.user, remote, tuple(problems), tuple(notes))
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """The paths of both sides, each in one of these."""
-
-    added: tuple[str, ...]
-    changed: tuple[str, ...]
-    unchanged: tuple[str, ...]
-    deleted: tuple[str, ...]
-    kept: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def has_changes(self) -> bool:
-        return bool(self.added or self.changed or self.deleted)
+def _readme_to_ask_about(folder: Path, contents: Contents) -> str | None:
+    """The card, unless something is wrong with it: one with a credential in it is sent nowhere."""
+    if any(README in problem.message for problem in contents.problems):
+        return None
+    return _text(folder / README)
 
 
 def _compare(
-    folder: Path,
-    files: Iterable[LocalFile],
-    remote: Remote | None,
-    delete: Collection[str],
-    *,
-    sign: bool,
-) -> _Compared:
-    there = remote.files if remote else {}
-    here = {file.path: file for file in files}
-    same = {path for path, file in here.items() if is_same(folder, file, there.get(path))}
-    not_ours = {GIT_ATTRIBUTES, SIGNATURE} if sign else {GIT_ATTRIBUTES}
-    others = sorted(there.keys() - here.keys() - not_ours)
-    deleted = matching(others, delete)
-    kept = tuple(path for path in others if path not in deleted)
-    return _Compared(
-        added=tuple(path for path in here if path not in there),
-        changed=tuple(path for path in here if path in there and path not in same),
-        unchanged=tuple(path for path in here if path in same),
-        deleted=deleted,
-        kept=kept,
-        notes=(*unmatched(others, delete), *leftovers(here.keys(), kept)),
-    )
+    folder: Path, files: Sequence[LocalFile], found: Look, delete: Sequence[str], *, sign: bool
+) -> Comparison:
+    if found.not_compared is not None:
+        return Comparison()
+    there = found.remote.files if found.remote else {}
+    return compare(folder, files, there, partial(matching, patterns=delete), sign=sign)
+
+
+def _notes_of_delete(found: Look, compared: Comparison, delete: Sequence[str]) -> list[str]:
+    if found.not_compared is not None:
+        return []
+    return list(unmatched([*compared.deleted, *compared.remote_only], delete))
 
 
 def _card_changes(
-    api: HfApi, folder: Path, remote: Remote | None, compared: _Compared, token: str | None
+    api: HfApi, folder: Path, remote: Remote | None, compared: Comparison, token: str | None
 ) -> tuple[CardChanges | None, list[str]]:
     """How the card changes; where that cannot be told, a remark why."""
     new = _text(folder / README)
@@ -306,10 +291,17 @@ def _card_changes(
         return None, []
     try:
         old = read_remote_card(api, remote.repo_id, remote.head)
-        # A plan goes into logs and onto pages: it must not spread what it refuses to publish.
-        return card_changes(without_secrets(old, token), without_secrets(new, token)), []
     except UserError as error:
         return None, [f"the cards are not compared: {error.message}"]
+    return shown_changes(old, new, token), []
+
+
+def shown_changes(old: str, new: str, token: str | None) -> CardChanges:
+    """How a card changes, as it may be shown.
+
+    A plan goes into logs and onto pages: it must not spread what it refuses to publish.
+    """
+    return card_changes(without_secrets(old, token), without_secrets(new, token))
 
 
 def _text(path: Path) -> str | None:

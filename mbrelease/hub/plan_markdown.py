@@ -14,11 +14,13 @@ from mbrelease.hub.card_changes import CardChanges, KeyChange
 from mbrelease.hub.plan import Plan
 from mbrelease.hub.plan_words import (
     count_words,
+    folder_words,
     place_words,
     region_words,
     size_words,
     tag_words,
     value_words,
+    without_place,
 )
 
 LONGEST_TEXT = 60_000
@@ -54,7 +56,10 @@ def plan_markdown(plan: Plan) -> str:
 
 def _verdict(plan: Plan) -> str:
     if plan.problems:
-        return f"**{_counted(len(plan.problems), 'problem')}: nothing would be sent.**"
+        told = f"**{_counted(len(plan.problems), 'problem')}: nothing would be sent.**"
+        return (
+            told if plan.not_compared is None else f"{told} {_of_machine(plan, count_words(plan))}."
+        )
     if plan.has_changes:
         return f"**Ready:** {_text(count_words(plan))}."
     return "**Nothing to send:** every file is there already."
@@ -62,19 +67,24 @@ def _verdict(plan: Plan) -> str:
 
 def _facts(plan: Plan) -> str:
     rows = [
-        ("from", _code(str(plan.folder))),
+        ("from", _code(folder_words(plan))),
         ("to", f"{_text(plan.url)}, {_text(place_words(plan))}"),
         ("tag", _code(plan.tag) if plan.tag else "none"),
-        ("tags there", _text(tag_words(plan) or "none")),
+        ("tags there", _text(tag_words(plan) or _no_tags(plan))),
         ("as", _text(plan.user or "nobody")),
     ]
     return "\n".join(f"- {name}: {value}" for name, value in rows)
 
 
+def _no_tags(plan: Plan) -> str:
+    return "none" if plan.not_compared is None else "not known"
+
+
 def _problems(plan: Plan) -> Iterator[str]:
     if plan.problems:
         lines = [
-            f"- {_text(one.message)}" + (f"<br>→ {_text(one.mend)}" if one.mend else "")
+            f"- {_of_machine(plan, one.message)}"
+            + (f"<br>→ {_of_machine(plan, one.mend)}" if one.mend else "")
             for one in plan.problems
         ]
         yield "\n".join(_at_most(lines, MOST_PROBLEMS, "- "))
@@ -82,7 +92,9 @@ def _problems(plan: Plan) -> Iterator[str]:
 
 def _checks(plan: Plan) -> Iterator[str]:
     if plan.checks:
-        rows = [(f"{_MARKS[one.state]} {one.name}", _text(one.told)) for one in plan.checks]
+        rows = [
+            (f"{_MARKS[one.state]} {one.name}", _of_machine(plan, one.told)) for one in plan.checks
+        ]
         yield _table(("check", "found"), rows)
 
 
@@ -123,7 +135,8 @@ def _key(change: KeyChange) -> tuple[str, str, str]:
 
 def _notes(plan: Plan) -> Iterator[str]:
     if plan.notes:
-        yield "\n".join(_at_most([f"- {_text(note)}" for note in plan.notes], MOST_NOTES, "- "))
+        lines = [f"- {_of_machine(plan, note)}" for note in plan.notes]
+        yield "\n".join(_at_most(lines, MOST_NOTES, "- "))
 
 
 def _folded(title: str, text: str) -> str:
@@ -151,6 +164,11 @@ def _at_most(lines: Sequence[str], most: int, indent: str) -> list[str]:
 def _code(text: str) -> str:
     """``text`` as code, in a cell of a table too."""
     return "`" + _cut(" ".join(text.split())).replace("`", "'").replace("|", "\\|") + "`"
+
+
+def _of_machine(plan: Plan, text: str) -> str:
+    """``text`` of this machine as it is, without where the folder lies here."""
+    return _text(without_place(text, plan))
 
 
 def _text(text: str) -> str:

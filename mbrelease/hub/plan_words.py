@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from mbrelease.hub.card_changes import CardChanges, RegionChange
@@ -20,6 +21,18 @@ def size_words(size_bytes: int) -> str:
     return f"{size_bytes} B"
 
 
+def folder_words(plan: Plan) -> str:
+    """The folder as readers elsewhere may see it: from here, or by its name alone."""
+    folder = plan.folder.absolute()
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if here in folder.parents else folder.resolve().name
+
+
+def without_place(text: str, plan: Plan) -> str:
+    """``text`` without where the folder lies on this machine."""
+    return text.replace(str(plan.folder.absolute()), folder_words(plan))
+
+
 def place_words(plan: Plan) -> str:
     """Where the plan leads: ``branch 'main', on 1f3b0c0a6ad1``."""
     form = "a pull request" if plan.create_pr else f"branch '{plan.revision}'"
@@ -27,15 +40,20 @@ def place_words(plan: Plan) -> str:
 
 
 def _base(plan: Plan) -> str:
+    if plan.not_compared is not None:
+        return "not looked at"
     if plan.head is not None:
         return f"on {plan.head[:12]}"
     if plan.repo_exists:
         return "which is empty"
-    return "not looked at" if plan.user is None else "of a new repository"
+    return "of a new repository"
 
 
 def count_words(plan: Plan) -> str:
     """What the plan would do, in one sentence."""
+    if plan.not_compared is not None:
+        size = size_words(sum(file.size_bytes for file in plan.files))
+        return f"not compared: {plan.not_compared}; {len(plan.files)} files here, {size}"
     parts = [
         f"{len(plan.added)} to add",
         f"{len(plan.changed)} to change",

@@ -37,9 +37,9 @@ from mbrelease.hub.remote import (
     read_remote,
     read_tree,
 )
-from mbrelease.hub.remote_card import README
 from mbrelease.hub.sending import deletions, send_files
 from mbrelease.hub.tagging import ensure_tag
+from mbrelease.hub.taken_over import forget, write_card
 from mbrelease.hub.verifying import verify_published
 from mbrelease.progress import SILENT, Progress
 
@@ -101,7 +101,8 @@ def publish(
     """
     plan.require_clean()
     with quiet_client(), waits_told_to(progress):
-        edited = with_edits(plan, api, receipts, progress, base=base)
+        edited = with_edits(plan, api, receipts, base=base)
+        edited.require_clean()
         final, landed = _follow(edited, api, progress, message, sign)
         with _saying_it_landed(landed):
             receipt = _earlier_receipt(final, landed, receipts)
@@ -109,13 +110,12 @@ def publish(
             verified = verify_published(final, landed, api, progress)
             with _saying_it_landed(landed):
                 receipt = _receipt(final, landed, api, origin, verified)
-            if _card(final) != _card(plan):
-                receipt = receipt.model_copy(update={"card_taken_over_from": final.head})
         if final.tag is not None:
             ensure_tag(final, landed.commit, api)
         receipt = receipt.model_copy(update={"tag": final.tag or receipt.tag})
     with _saying_it_landed(landed):
         write_receipt(receipts, receipt)
+    forget(final)
     return receipt
 
 
@@ -142,12 +142,14 @@ def _follow(
     for move in range(MOVES):
         final = sign(plan) if sign is not None else plan
         assert not final.sign, "what is to be signed needs somebody who signs"
+        write_card(final, progress)
         try:
             return final, _land(final, api, progress, message)
         except Moved:
             if move == MOVES - 1:
                 raise
         plan = take_over(plan, api, progress)
+        plan.require_clean()
     raise AssertionError("the last move is raised")
 
 
@@ -280,11 +282,8 @@ def _receipt(plan: Plan, landed: Landed, api: HfApi, origin: Origin, verified: V
         variant=origin.variant,
         step=origin.step,
         decision_sha256=origin.decision_sha256,
+        card_taken_over_from=plan.taken_over.commit if plan.taken_over else None,
     )
-
-
-def _card(plan: Plan) -> str | None:
-    return next((file.sha256 for file in plan.files if file.path == README), None)
 
 
 def _published(file: LocalFile, blob_id: str) -> PublishedFile:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # The Hub writes it into every repository; it says which files are kept as LFS objects.
 GIT_ATTRIBUTES = ".gitattributes"
+MAIN = "main"
 _TAG = re.compile(r"[A-Za-z0-9][\w./+-]*")
 
 
@@ -44,7 +45,7 @@ class Remote:
     private: bool
 
 
-def read_remote(api: HfApi, repo_id: str, revision: str = "main") -> Remote | None:
+def read_remote(api: HfApi, repo_id: str, revision: str = MAIN) -> Remote | None:
     """The state of ``revision``, or ``None`` if the repository does not exist (or is hidden).
 
     Raises:
@@ -119,7 +120,7 @@ def is_same(folder: Path, local: LocalFile, remote: RemoteFile | None) -> bool:
         return False
     if remote.sha256 is not None:
         return remote.sha256 == local.sha256
-    return remote.blob_id == git_blob_sha1(folder / local.path)
+    return remote.blob_id == (local.git_sha1 or git_blob_sha1(folder / local.path))
 
 
 def is_tag_name(tag: str) -> bool:

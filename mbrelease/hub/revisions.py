@@ -230,6 +230,7 @@ def _plan(
         card=None,
         checks=(),
         notes=(),
+        taken_over=None,
     )
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mbrelease.parity.report import Report
 
 README = "README.md"
+# What a remembered pass covers; whether the card is true is asked by itself.
+NOT_THE_CARD = "all but the card and its figures"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def _verify(subject: Subject, run: bool, progress: Progress) -> Check:
 
 def _of_report(report: Report | None) -> Check:
     if report is None:
-        return Check("verify", "passed", "these very files passed before")
+        return Check("verify", "passed", f"{NOT_THE_CARD} passed before")
     counts = {status: len(report.with_status(status)) for status in ("pass", "warn", "skip")}
     words = {"pass": "passed", "warn": "warned", "skip": "skipped"}
     said = ", ".join(f"{counts[status]} {word}" for status, word in words.items() if counts[status])
@@ -137,7 +139,7 @@ def _verified_before(subject: Subject) -> Check:
         name for name in {*known.files, *found} if known.files.get(name) != found.get(name)
     )
     if not names:
-        return Check("verify", "passed", f"these very files passed mbrelease {known.mbrelease}")
+        return Check("verify", "passed", f"{NOT_THE_CARD} passed mbrelease {known.mbrelease}")
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     message = f"{subject.folder} has changed since it was verified: {shown}"
     mend = f"push with --verify, or: mbrelease release {subject.variant}"

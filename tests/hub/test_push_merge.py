@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -233,6 +235,136 @@ def test_base_says_that_the_folder_takes_account_of_it(
     assert main(call) == 1
     assert main([*call, "--base", theirs]) == 0
     assert "Mine and theirs." in text_at(api, "main", tmp_path)
+
+
+@pytest.fixture
+def call(
+    api: HfApi, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """The command, called by someone who is logged in and has pushed before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", api.endpoint)
+    monkeypatch.setenv("HF_TOKEN", str(api.token))
+    return lambda *options: main(["push", str(release), "--to", REPO, *options])
+
+
+@pytest.mark.parametrize("has_repo", [True, False])
+@pytest.mark.parametrize("options", [[], ["--plan"]], ids=["push", "plan"])
+@pytest.mark.parametrize("base", ["0" * 40, "nowhere"])
+def test_a_base_that_does_not_exist_is_a_wrong_call(
+    base: str,
+    options: list[str],
+    has_repo: bool,
+    call: Callable[..., int],
+    api: HfApi,
+    release: Path,
+    card: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if has_repo:
+        push(api, release)
+        card.write_text(CARD.replace("My own words.", "Mine."))
+    capsys.readouterr()
+    assert call("--base", base, *options) == 2
+    assert f"error: no commit {base} in {REPO}\n" in capsys.readouterr().err
+    assert card.read_text() == (CARD.replace("My own words.", "Mine.") if has_repo else CARD)
+
+
+def test_a_plan_shows_the_card_as_it_would_be_published(
+    call: Callable[..., int],
+    api: HfApi,
+    release: Path,
+    card: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    push(api, release)
+    theirs = edit(api, "README.md", CARD.replace("The end.", "The end.\n\nThanks to all."))
+    mine = CARD.replace("My own words.", "Mine.")
+    card.write_text(mine)
+    told = f"README.md takes over what was written on the Hub until {theirs[:12]}"
+
+    assert call("--plan") == 0
+    out, err = capsys.readouterr()
+    assert f"note: {told}" in " ".join(err.split())
+    assert "-My own words." in out and "+Mine." in out and "Thanks" not in out
+    assert call("--plan", "--markdown") == 0
+    page = capsys.readouterr().out
+    assert told in page and "+Mine." in page and "Thanks" not in page
+    assert call("--plan", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert plan["card_taken_over_from"] == theirs
+    assert [line for line in plan["card"]["whole"] if line[0] in "+-"] == [
+        "-My own words.",
+        "+Mine.",
+    ]
+    assert card.read_text() == mine, "a plan writes nothing"
+
+
+def test_a_plan_of_a_card_that_only_the_hub_changed_has_nothing_to_send(
+    call: Callable[..., int],
+    api: HfApi,
+    release: Path,
+    card: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    push(api, release)
+    edit(api, "README.md", CARD.replace("My own words.", "Better words."))
+    assert call("--plan") == 0
+    out, err = capsys.readouterr()
+    assert "0 to change" in err and "-Better" not in out
+    assert card.read_text() == CARD
+
+
+def test_a_push_that_ends_after_it_took_over_the_card_does_not_clash_with_itself(
+    proxy, cut_api: HfApi, api: HfApi, release: Path, card: Path, tmp_path: Path
+) -> None:
+    push(cut_api, release)
+    edit(api, "README.md", CARD.replace("My own words.", "Better words."))
+    (release / "LICENSE").write_text("Another\n")
+    proxy.answers = lambda method, path: (403, [], b"{}") if "/commit/" in path else None
+    with pytest.raises(CheckFailed):
+        push(cut_api, release)
+    assert "Better words." in card.read_text(), "the push went on, so it is in the folder"
+    proxy.answers = lambda method, path: None
+    # With the last receipt as the base, both sides would have changed these words.
+    card.write_text(CARD.replace("My own words.", "The best words."))
+    receipt = push(cut_api, release)
+    assert "The best words." in text_at(api, receipt.commit, tmp_path)
+
+
+def test_a_card_put_back_after_it_took_over_undoes_nothing_on_the_hub(
+    proxy, cut_api: HfApi, api: HfApi, release: Path, card: Path, tmp_path: Path
+) -> None:
+    push(cut_api, release)
+    mine = CARD.replace("The end.", "My end.")
+    card.write_text(mine)
+    edit(api, "README.md", CARD.replace("My own words.", "Better words."))
+    proxy.answers = lambda method, path: (403, [], b"{}") if "/commit/" in path else None
+    with pytest.raises(CheckFailed):
+        push(cut_api, release)
+    proxy.answers = lambda method, path: None
+    card.write_text(mine)
+    text = text_at(api, push(cut_api, release).commit, tmp_path)
+    assert "Better words." in text and "My end." in text
+
+
+def test_a_history_that_was_squashed_is_no_reason_to_overwrite_a_card(
+    call: Callable[..., int],
+    api: HfApi,
+    release: Path,
+    card: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call() == 0
+    api.delete_repo(REPO)
+    api.create_repo(REPO)
+    theirs = edit(api, "README.md", CARD.replace("My own words.", "Theirs."))
+    capsys.readouterr()
+    assert call() == 1
+    told = capsys.readouterr().err
+    assert "which was pushed last" in told and f"--base {theirs}" in told
+    assert head(api) == theirs
+    assert call("--base", theirs) == 0
 
 
 def test_a_tag_that_another_took_meanwhile_is_not_moved(

@@ -102,6 +102,74 @@ def test_a_clean_plan_of_every_form_makes_only_reads(
     assert api.list_repo_refs(REPO).tags == []
 
 
+@pytest.mark.parametrize("why", ["no token", "no server"])
+def test_what_nobody_looked_at_is_not_counted(
+    why: str,
+    at_proxy,
+    release: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = "no token for the Hub was found"
+    if why == "no token":
+        monkeypatch.delenv("HF_TOKEN")
+    else:
+        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        told = "cannot reach http://127.0.0.1:9"
+    assert main(["push", str(release), "--to", REPO, "--plan"]) == 1
+    out, err = capsys.readouterr()
+    assert f"not compared: {told}" in " ".join(err.split())
+    assert "to add" not in err and "to send" not in err and "add " not in out
+    assert main(["push", str(release), "--to", REPO, "--plan", "--markdown"]) == 1
+    page = capsys.readouterr().out
+    assert f"not compared: {told}" in page and "to add" not in page and "| add" not in page
+    assert main(["push", str(release), "--to", REPO, "--plan", "--json"]) == 1
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert plan["not_compared"].startswith(told)
+    unknown = {"added", "changed", "unchanged", "deleted", "remote_only", "bytes_to_send", "head"}
+    assert {plan[name] for name in unknown} == {None}
+    assert len(plan["files"]) == 10
+
+
+def test_markdown_tells_no_path_of_this_machine(
+    at_proxy,
+    release: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (release / "README.md").unlink()
+    (release / "config.json").unlink()
+    monkeypatch.chdir(tmp_path / "..")
+    for folder, shown in ((tmp_path, f"{tmp_path.name}/release"), (release, "release")):
+        monkeypatch.chdir(folder.parent if folder == tmp_path else "/usr")
+        assert main(["push", str(release), "--to", REPO, "--plan", "--markdown"]) == 1
+        page = capsys.readouterr().out
+        assert f"- from: `{shown}`" in page and "has no README.md" in page
+        assert str(tmp_path) not in page.replace("\\", "")
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_a_name_is_whole_where_the_terminal_has_room_for_it(
+    columns: int,
+    at_proxy,
+    release: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "special_tokens_map.json"
+    long = "figures/of-the-scores-by-language.png"
+    (release / name).write_text("{}")
+    (release / long).write_bytes(b"\x89PNG\r\n\x1a\n")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["push", str(release), "--to", REPO, "--plan"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"add     {name}") for line in lines)
+    assert [line for line in lines if len(line) > columns] == []
+    if columns == 40:
+        assert "add     figures/" in lines and f"{'':8}{long.partition('/')[2]}" in lines
+
+
 def test_the_mend_of_several_problems_is_told_once(
     at_proxy, release: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

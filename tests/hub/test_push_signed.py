@@ -305,7 +305,14 @@ def test_without_the_key_no_edited_card_goes_out_under_the_old_signature(
     at_hub.upload_file(path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id=REPO)
     (release / "README.md").write_text(readme.replace("language: [en]", "language: [de]"))
     sign_release(release, read_private_key(keys[0]))
-    before = heads(at_hub)
-    assert push(release) == 1
-    assert "was made for other files: README.md was changed" in capsys.readouterr().err
+    before, mine = heads(at_hub), (release / "README.md").read_bytes()
+    for options in ([], ["--plan"]):
+        assert push(release, *options) == 1
+        told = " ".join(capsys.readouterr().err.split())
+        assert (
+            f"takes over what was written on the Hub until {before[0][:12]}, and model.sig" in told
+        )
+        assert "--sign-key" in told.partition("does not hold for that")[2]
+    assert (release / "README.md").read_bytes() == mine, "what is refused writes nothing"
+    assert verify(release, keys[1]) == 0
     assert heads(at_hub) == before
