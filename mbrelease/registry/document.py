@@ -7,6 +7,7 @@ PyYAML was built with it; the pure Python parser gives the same events, more slo
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -366,6 +367,9 @@ def _not_utf8(data: bytes, position: int) -> Mistake:
     column = len(before[before.rfind(b"\n") + 1 :].decode(errors="replace")) + 1
     byte = data[position]
     message = f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # UTF-32 LE begins so too
+        width = 32 if data.startswith(codecs.BOM_UTF32_LE) else 16
+        message = f"the file is UTF-{width}; save it as UTF-8"
     return Mistake(before.count(b"\n") + 1, column, message)
 
 

@@ -6,6 +6,7 @@ looks names up or tells of mistakes need not know that there are several.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -28,6 +29,9 @@ SHELVES = {
 """What an included file may hold, and what each entry of it is called."""
 
 _HOLDS = f"an included file may hold {', '.join(SHELVES)}"
+MAX_BYTES = 32 * 2**20
+"""Of one file. Ten thousand variants are about 2 MB, and a minute of reading is long enough."""
+
 _WILD = frozenset("*?[")
 
 
@@ -77,9 +81,16 @@ def read_bytes(path: Path) -> bytes:
     """The bytes of a registry file.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it cannot be read, is no file (a pipe would be waited for), or is too large.
     """
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            raise UserError(f"cannot read {path}: not a regular file")
+        if found.st_size > MAX_BYTES:
+            raise UserError(
+                f"{path} has {found.st_size:,} bytes; a registry has {MAX_BYTES:,} at most"
+            )
         return path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
