@@ -14,7 +14,7 @@ LEVEL = {
     "evaluation": 2, "averaging": 2, "metadata": 2, "start": 2,
     "selection": 3, "parity": 3,
     "hub": 4, "cards": 4,
-    "release_checks": 5, "bom": 5, "graph": 5,
+    "release_checks": 5, "bom": 5, "graph": 5, "questions": 5,
     "pipeline": 6,
     "demo": 7,
     "cli": 8,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,9 +10,8 @@ from mbrelease.files import read_json
 from mbrelease.registry.lineage import descendants, steps_to_roots
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import Variant
-
-LINE_CHARACTERS = 60
-_SCALAR = str | int | float | bool
+from mbrelease.registry.seen import seen
+from mbrelease.registry.steps import step_changes
 
 
 @dataclass(frozen=True)
@@ -76,14 +74,26 @@ def details(project: Project, name: str) -> dict[str, Any]:
     entry.setdefault("languages", registry.defaults.languages or None)
     return {
         "variant": name,
+        "defined_in": _defined_in(project, name),
         "state": state_of(variant, published_repos(project)),
         "aliases": [alias for alias, target in registry.aliases.items() if target == name],
         "superseded_by": [n for n, v in registry.variants.items() if v.supersedes == name],
         **{key: value for key, value in entry.items() if value is not None},
-        "lineage": [asdict(step) for step in steps_to_roots(registry, name)],
+        "lineage": [
+            {**asdict(step), "changes": [c.as_json() for c in step_changes(registry, step)]}
+            for step in steps_to_roots(registry, name)
+        ],
+        "seen": seen(registry, name).as_json(),
         "descendants": descendants(registry, name),
         "files": _files(project, name),
     }
+
+
+def _defined_in(project: Project, name: str) -> dict[str, Any] | None:
+    if name not in project.places:
+        return None
+    path, line = project.defined_in(name)
+    return {"file": _relative(project, path), "line": line}
 
 
 def _files(project: Project, name: str) -> dict[str, dict[str, Any]]:
@@ -104,61 +114,3 @@ def _files(project: Project, name: str) -> dict[str, dict[str, Any]]:
 
 def _relative(project: Project, path: Any) -> str:
     return str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)
-
-
-def details_text(answer: dict[str, Any]) -> str:
-    """``details`` for people: a line a fact, empty things left out."""
-    lines = [answer["variant"]]
-    told = {"variant", "released", "lineage", "descendants", "files", "card", "parents"}
-    for key, value in answer.items():
-        if key not in told and value not in ([], {}):
-            lines += _lines(key, value, "  ")
-    lines += _lines("card", answer["card"], "  ") if "card" in answer else []
-    for step in answer["lineage"]:
-        lines.append(f"  lineage: {step['child']} ← {step['parent']} ({step['relation']})")
-    if answer["descendants"]:
-        lines.append(f"  descendants: {', '.join(answer['descendants'])}")
-    for what, place in answer["files"].items():
-        lines.append(f"  {what}: {place['path']}{'' if place['exists'] else ' (not there yet)'}")
-    return "\n".join(lines)
-
-
-def _lines(key: str, value: Any, margin: str) -> Iterator[str]:
-    """A fact as lines: scalars on one, mappings and lists of mappings below one another."""
-    label = key.replace("_", " ")
-    if isinstance(value, dict):
-        yield f"{margin}{label}:"
-        for inner, item in value.items():
-            yield from _lines(inner, item, margin + "  ")
-    elif isinstance(value, list) and any(not isinstance(item, _SCALAR) for item in value):
-        yield f"{margin}{label}:"
-        for item in value:
-            yield f"{margin}  - {'; '.join(_pairs(item))}"
-    elif isinstance(value, list) and sum(map(len, map(_scalar, value))) > LINE_CHARACTERS:
-        yield f"{margin}{label}:"
-        yield from (f"{margin}  - {_scalar(item)}" for item in value)
-    elif isinstance(value, list):
-        yield f"{margin}{label}: {', '.join(map(_scalar, value))}"
-    elif isinstance(value, str) and "\n" in value.strip():
-        yield f"{margin}{label}:"
-        yield from (f"{margin}  {line}" for line in value.strip().splitlines())
-    else:
-        yield f"{margin}{label}: {_scalar(value)}"
-
-
-def _pairs(item: Any) -> Iterator[str]:
-    if not isinstance(item, dict):
-        yield _scalar(item)
-        return
-    for key, value in item.items():
-        text = ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
-        yield text if key == "name" else f"{key.replace('_', ' ')} {text}"
-
-
-def _scalar(value: Any) -> str:
-    """Numbers with their thousands apart, the way token counts are read."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return str(value).strip()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -15,13 +17,22 @@ from mbrelease.cli.output import print_json
 @json_option
 @registry_option
 def command(variant: str, as_json: bool, registry_path: Path | None) -> None:
-    """Show one variant: its facts, its ancestors, and where its files lie."""
-    from mbrelease.registry.facts import details, details_text
+    """Show one variant: its facts, its ancestors, and where its files lie.
+
+    For each step up to the root it tells what the step changed. Tokens and documents seen are
+    summed along the path, over the trainings whose weights live on in the variant.
+    """
+    from mbrelease.questions.rights import license_remarks
+    from mbrelease.registry.facts import details
+    from mbrelease.registry.facts_text import details_text
     from mbrelease.registry.load import load_project
 
     project = load_project(registry_path)
-    answer = details(project, project.resolve_name(variant))
+    name = project.resolve_name(variant)
+    answer = {**details(project, name), "remarks": license_remarks(project.registry, name)}
     if as_json:
         print_json(answer)
-    else:
-        click.echo(details_text(answer))
+        return
+    # In a pipe, where lines are searched, none is broken.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo(details_text(answer, width))

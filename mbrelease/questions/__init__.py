@@ -1,0 +1,1 @@
+"""What one asks of a family across its rooms: terms of licences, evidence, configs on disk."""
