@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+
+class GivenOnce(click.Option):
+    """An option whose first value would be lost without a word, were a second one given."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{**options, "multiple": True})
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """The one value, or ``None``."""
+        values = super().process_value(ctx, value)
+        if len(values) > 1:
+            raise click.UsageError(f"{max(self.opts, key=len)} is given {len(values)} times", ctx)
+        return values[0] if values else None
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 

@@ -176,41 +176,63 @@ def make_plan(
         found = look(
             api, repo_id, revision, create_pr=create_pr, anonymous=anonymous, readme=readme
         )
-    files = without_signature(contents.files) if sign else contents.files
-    compared = _compare(folder, files, found, delete, sign=sign)
+    wish = _Wish(folder, repo_id, revision, create_pr, private, sign, tag, tuple(delete))
+    return _planned(wish, contents, found, checks, token, api)
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What was asked for; as the fields of ``Plan``."""
+
+    folder: Path
+    repo_id: str
+    revision: str
+    create_pr: bool
+    private: bool
+    sign: bool
+    tag: str | None
+    delete: tuple[str, ...]
+
+
+def _planned(
+    wish: _Wish,
+    contents: Contents,
+    found: Look,
+    checks: Sequence[Check],
+    token: str | None,
+    api: HfApi,
+) -> Plan:
+    """The plan of what is here and what was found there."""
+    files = without_signature(contents.files) if wish.sign else contents.files
+    compared = _compare(wish, files, found)
+    card, remarks = _card_changes(api, wish.folder, found.remote, compared, token)
     problems = [
         *contents.problems,
         *(problem for check in checks for problem in check.problems),
-        *wrong_tag(tag, create_pr),
+        *wrong_tag(wish.tag, wish.create_pr),
         *found.problems,
-        *problems_there(folder, files, found.remote, compared, tag=tag, sign=sign),
-        *(public_already(found.remote, repo_id) if private else ()),
+        *problems_there(wish.folder, files, found.remote, compared, tag=wish.tag, sign=wish.sign),
+        *(public_already(found.remote, wish.repo_id) if wish.private else ()),
     ]
-    card, remarks = _card_changes(api, folder, found.remote, compared, token)
+    notes = [*found.notes, *_notes_there(wish, files, found, compared), *remarks]
     return Plan(
-        folder=folder,
-        repo_id=repo_id,
+        folder=wish.folder,
+        repo_id=wish.repo_id,
+        revision=wish.revision,
+        create_pr=wish.create_pr,
+        private=wish.private,
+        sign=wish.sign,
+        tag=wish.tag,
         endpoint=shown_endpoint(api),
-        revision=revision,
-        create_pr=create_pr,
-        private=private,
-        sign=sign,
-        tag=tag,
         user=found.user,
         not_compared=found.not_compared and without_secrets(found.not_compared, token),
         files=files,
-        **place(found.remote, compared, tag),
+        **place(found.remote, compared, wish.tag),
         card=card,
         checks=tuple(replace(one, told=without_secrets(one.told, token)) for one in checks),
         # What two of the checks found is told once.
         problems=tuple(dict.fromkeys(_shown(one, token) for one in problems)),
-        notes=(
-            *found.notes,
-            *_notes_of_delete(found, compared, delete),
-            *leftovers([file.path for file in files], compared.remote_only),
-            *remarks,
-            *([TO_BE_SIGNED] if sign else []),
-        ),
+        notes=(*notes, *([TO_BE_SIGNED] if wish.sign else [])),
     )
 
 
@@ -267,19 +289,23 @@ def _readme_to_ask_about(folder: Path, contents: Contents) -> str | None:
     return _text(folder / README)
 
 
-def _compare(
-    folder: Path, files: Sequence[LocalFile], found: Look, delete: Sequence[str], *, sign: bool
-) -> Comparison:
+def _compare(wish: _Wish, files: Sequence[LocalFile], found: Look) -> Comparison:
     if found.not_compared is not None:
         return Comparison()
     there = found.remote.files if found.remote else {}
-    return compare(folder, files, there, partial(matching, patterns=delete), sign=sign)
+    delete = partial(matching, patterns=wish.delete)
+    return compare(wish.folder, files, there, delete, sign=wish.sign)
 
 
-def _notes_of_delete(found: Look, compared: Comparison, delete: Sequence[str]) -> list[str]:
+def _notes_there(
+    wish: _Wish, files: Sequence[LocalFile], found: Look, compared: Comparison
+) -> list[str]:
+    """Remarks on what stays there, or does not."""
     if found.not_compared is not None:
         return []
-    return list(unmatched([*compared.deleted, *compared.remote_only], delete))
+    others = [*compared.deleted, *compared.remote_only]
+    ours = [file.path for file in files]
+    return [*unmatched(others, wish.delete), *leftovers(ours, compared.remote_only)]
 
 
 def _card_changes(
