@@ -1,0 +1,1 @@
+"""A family of published models: what their cards and configs say, beside what the registry says."""
