@@ -107,7 +107,7 @@ def _pieces(path: str, room: int) -> list[str]:
 
 
 def _card(card: CardChanges | None, width: int) -> Iterator[str]:
-    from mbrelease.hub.plan_words import region_words
+    from mbrelease.hub.plan_words import region_words, shortened
 
     if card is None:
         return
@@ -121,9 +121,10 @@ def _card(card: CardChanges | None, width: int) -> Iterator[str]:
         yield "card"
         if (regions := region_words(card)) is not None:
             yield from _wrapped(f"generated: {regions}", width, "  ", "      ")
-        for line in card.text[:MOST_CARD_LINES]:
+        lines, left = shortened(card.text, MOST_CARD_LINES)
+        for line in lines:
             yield f"  {_diff_line(line, width - 2)}".rstrip()
-        yield from _left(len(card.text) - MOST_CARD_LINES)
+        yield from _left(left)
 
 
 def _key(change: KeyChange) -> tuple[str, str]:

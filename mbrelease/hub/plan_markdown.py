@@ -17,6 +17,7 @@ from mbrelease.hub.plan_words import (
     folder_words,
     place_words,
     region_words,
+    shortened,
     size_words,
     tag_words,
     value_words,
@@ -28,7 +29,7 @@ MOST_PROBLEMS = 50
 MOST_NOTES = 20
 MOST_FILES = 60
 MOST_KEYS = 40
-MOST_DIFF_LINES = 120
+MOST_DIFF_LINES = 60
 LONGEST_LINE = 300
 _MARKS = {"passed": "✓", "failed": "✗", "not run": "–"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#|~$&])")
@@ -106,7 +107,7 @@ def _files(plan: Plan) -> Iterator[str]:
     rows += [("keep", _code(path), "") for path in plan.remote_only]
     if rows:
         shown = rows[:MOST_FILES]
-        left = f"\n\n… and {len(rows) - MOST_FILES} more" if len(rows) > MOST_FILES else ""
+        left = _left(len(rows) - MOST_FILES, "files")
         yield _folded("Files", _table(("", "file", "size"), shown) + left)
 
 
@@ -115,16 +116,15 @@ def _card(card: CardChanges | None) -> Iterator[str]:
         return
     if card.keys:
         rows = [_key(one) for one in card.keys[:MOST_KEYS]]
-        more = len(card.keys) - MOST_KEYS
-        left = f"\n\n… and {more} more" if more > 0 else ""
+        left = _left(len(card.keys) - MOST_KEYS, "keys")
         yield _folded("Metadata", _table(("key", "on the Hub", "new"), rows) + left)
     regions = region_words(card)
     if regions is None and not card.text:
         return
     text = [] if regions is None else [f"Generated regions: {_text(regions)}."]
     if card.text:
-        lines = _at_most([_cut(line) for line in card.text], MOST_DIFF_LINES, " ")
-        text.append(_fenced(lines))
+        lines, left = shortened(card.text, MOST_DIFF_LINES)
+        text.append(_fenced([_cut(line) for line in lines]) + _left(left, "lines"))
     yield _folded("Card", "\n\n".join(text))
 
 
@@ -137,6 +137,10 @@ def _notes(plan: Plan) -> Iterator[str]:
     if plan.notes:
         lines = [f"- {_of_machine(plan, note)}" for note in plan.notes]
         yield "\n".join(_at_most(lines, MOST_NOTES, "- "))
+
+
+def _left(count: int, what: str) -> str:
+    return f"\n\n… and {count} more {what}: `push --plan --json` has all" if count > 0 else ""
 
 
 def _folded(title: str, text: str) -> str:

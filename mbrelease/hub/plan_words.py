@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from mbrelease.hub.card_changes import CardChanges, RegionChange
 from mbrelease.hub.plan import Plan
 
 LONGEST_VALUE = 60
+RUN_LINES = 12
+"""Of a run of lines that go, or come, in a diff that is too long."""
 _TAGS_SHOWN = 3
 
 
@@ -86,6 +90,28 @@ def value_words(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def shortened(diff: Sequence[str], most: int) -> tuple[list[str], int]:
+    """A unified diff in at most ``most`` lines, and how many of its lines are left out of it.
+
+    Of a long one each run of lines that go, or come, has its first few: where a card is replaced as
+    a whole, what comes is seen too.
+    """
+    if len(diff) <= most:
+        return list(diff), 0
+    shown: list[str] = []
+    told = 0
+    for sign, group in groupby(diff, key=lambda line: line[:1]):
+        run = list(group)
+        keep = RUN_LINES if sign in {"+", "-"} and len(run) > RUN_LINES + 1 else len(run)
+        rest = len(run) - keep
+        lines = [*run[:keep], *([f"{sign}… {rest} more"] if rest else [])]
+        if len(shown) + len(lines) > most:
+            break
+        shown += lines
+        told += keep
+    return shown, len(diff) - told
 
 
 def region_words(card: CardChanges) -> str | None:

@@ -149,6 +149,30 @@ def test_markdown_tells_no_path_of_this_machine(
         assert str(tmp_path) not in page.replace("\\", "")
 
 
+@pytest.mark.parametrize("form", [[], ["--markdown"]], ids=["terminal", "markdown"])
+def test_of_a_card_that_is_replaced_as_a_whole_both_are_seen_and_the_rest_counted(
+    form: list[str],
+    at_proxy,
+    api: HfApi,
+    release: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    card = release / "README.md"
+    head = card.read_text()
+    card.write_text(head + "".join(f"\nOld words {n}." for n in range(200)))
+    publish(make_plan(release, REPO, api=api), api=api, receipts=tmp_path / "receipts")
+    card.write_text(head + "".join(f"\nOther words {n}." for n in range(200)))
+    assert main(["push", str(release), "--to", REPO, "--plan", *form]) == 0
+    out = capsys.readouterr().out
+    assert "-Old words 0." in out and "+Other words 0." in out
+    told = re.search(r"… and (\d+) more lines: .*--json.* has all", out)
+    assert told is not None
+    seen = len(re.findall(r"^ *[+-](?:Old|Other) words", out, re.MULTILINE))
+    assert seen + int(told[1]) == 400
+    assert len(out.splitlines()) < 80
+
+
 @pytest.mark.parametrize("columns", [80, 40])
 def test_a_name_is_whole_where_the_terminal_has_room_for_it(
     columns: int,
