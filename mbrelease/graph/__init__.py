@@ -1,0 +1,1 @@
+"""The lineage of a family as a picture: who was made from whom, how, and what became of it."""
