@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mbrelease.cli.announce import require_readers
-from mbrelease.cli.options import json_option, registry_option
+from mbrelease.cli.hub_names import require_repo_id
+from mbrelease.cli.options import GivenOnce, json_option, registry_option
 from mbrelease.cli.output import print_json, progress, talk
 from mbrelease.cli.push_one import Outcome, Request, push_one
-from mbrelease.cli.push_revisions import RevisionRequest, parse_revisions
-from mbrelease.cli.push_source import Source, find_receipts, find_source
-from mbrelease.cli.sign_options import SignRequest, sign_options
+from mbrelease.cli.push_revisions import parse_revisions
+from mbrelease.cli.push_source import Source, find_source
+from mbrelease.cli.push_status import show_status
+from mbrelease.cli.sign_options import TrustRequest, sign_options, trust_options
 from mbrelease.errors import CheckFailed, UserError
 
 
@@ -39,7 +42,7 @@ from mbrelease.errors import CheckFailed, UserError
     multiple=True,
     help="Take out what is only on the Hub, such as '*.bin'; may be given again.",
 )
-@click.option("--tag", help="Tag the commit, after it was read back.")
+@click.option("--tag", cls=GivenOnce, help="Tag the commit, after it was read back.")
 @click.option("--pr", "create_pr", is_flag=True, help="Propose the commit as a pull request.")
 @click.option("--private", is_flag=True, help="Make a new repository private.")
 @click.option(
@@ -63,36 +66,26 @@ from mbrelease.errors import CheckFailed, UserError
 )
 @click.option(
     "--base",
+    cls=GivenOnce,
     metavar="COMMIT",
     help="The commit whose card the folder takes account of.  [default: the last receipt's]",
 )
-@click.option("-m", "--message", help="The commit's message.  [default: Release …]")
+@click.option("-m", "--message", cls=GivenOnce, help="The commit's message.  [default: Release …]")
 @click.option(
     "--status", "status_of", metavar="ORG/NAME", help="Compare the newest receipt with the Hub."
 )
 @sign_options
+@trust_options
 @registry_option
 @json_option
 def command(
     release: str | None,
     repo_ids: tuple[str, ...],
-    plan_only: bool,
-    markdown: bool,
-    anonymous: bool,
     run_verify: bool,
-    delete: tuple[str, ...],
-    tag: str | None,
-    create_pr: bool,
-    private: bool,
-    announced: bool,
-    revisions: RevisionRequest | None,
-    aliases: tuple[str, ...],
-    base: str | None,
-    message: str | None,
     status_of: str | None,
-    sign: SignRequest,
+    trust: TrustRequest,
     registry_path: Path | None,
-    as_json: bool,
+    **asked: Any,
 ) -> None:
     """Publish a release folder in one guarded commit, and prove it.
 
@@ -103,42 +96,35 @@ def command(
 
     The Hub is what HF_ENDPOINT says; the token is found where 'hf auth login' leaves it.
     """
+    request = Request(**asked)
     if status_of is not None:
         if release is not None:
             raise click.UsageError("--status takes the repository; leave PATH out")
-        _status(status_of, registry_path, as_json)
+        show_status(status_of, trust, registry_path, as_json=request.as_json)
         return
-    if markdown and (as_json or not plan_only):
-        raise click.UsageError("--markdown is a form of --plan, and not of --json")
-    if anonymous and not plan_only:
-        raise click.UsageError("--anonymous looks; it is for --plan alone")
-    if create_pr and (aliases or revisions):
-        raise click.UsageError("--alias and --revisions are for what is published, and not --pr")
+    if trust:
+        raise click.UsageError("--public-key, --identity and --issuer go with --status")
+    _require_sense(request)
     if not release:  # an empty text, such as an unset variable's, would be the current folder
         raise click.UsageError("say what to push: a folder or a variant")
     source = find_source(release, registry_path)
     repos = source.repos(repo_ids)
-    _require_one(repos, announced=announced, markdown=markdown, base=base)
-    _require_names(aliases, source)
-    if announced:
-        require_readers(source.supersedes, release, create_pr=create_pr, private=private)
-    request = Request(
-        plan_only=plan_only,
-        markdown=markdown,
-        anonymous=anonymous,
-        delete=delete,
-        tag=tag,
-        create_pr=create_pr,
-        private=private,
-        announced=announced,
-        message=message,
-        base=base,
-        aliases=aliases,
-        revisions=revisions,
-        sign=sign,
-        as_json=as_json,
-    )
+    _require_one(repos, request)
+    _require_names(request.aliases, source)
+    if request.announced:
+        require_readers(
+            source.supersedes, release, create_pr=request.create_pr, private=request.private
+        )
     _push_all(request, source, repos, run_verify=run_verify)
+
+
+def _require_sense(request: Request) -> None:
+    if request.markdown and (request.as_json or not request.plan_only):
+        raise click.UsageError("--markdown is a form of --plan, and not of --json")
+    if request.anonymous and not request.plan_only:
+        raise click.UsageError("--anonymous looks; it is for --plan alone")
+    if request.create_pr and (request.aliases or request.revisions):
+        raise click.UsageError("--alias and --revisions are for what is published, and not --pr")
 
 
 def _push_all(
@@ -188,10 +174,14 @@ def _print_outcomes(outcomes: list[Outcome]) -> None:
         print_json(outcomes[0].answer)
 
 
-def _require_one(
-    repos: tuple[str, ...], *, announced: bool, markdown: bool, base: str | None
-) -> None:
-    given = {"--announce": announced, "--markdown": markdown, "--base": base is not None}
+def _require_one(repos: tuple[str, ...], request: Request) -> None:
+    for repo_id in repos:
+        require_repo_id(repo_id)
+    given = {
+        "--announce": request.announced,
+        "--markdown": request.markdown,
+        "--base": request.base is not None,
+    }
     for option, is_given in given.items():
         if is_given and len(repos) > 1:
             raise click.UsageError(f"{option} goes with one --to")
@@ -214,21 +204,3 @@ def _require_names(aliases: tuple[str, ...], source: Source) -> None:
             raise UserError(f"'{alias}' is no name for an alias", mend="use letters and digits")
         if source.project is not None and alias in source.project.registry.variants:
             raise UserError(f"'{alias}' is a variant", mend="choose another alias")
-
-
-def _status(repo_id: str, registry_path: Path | None, as_json: bool) -> None:
-    from mbrelease.hub.client import connect
-    from mbrelease.hub.status import read_status
-
-    status = read_status(repo_id, api=connect(), receipts=find_receipts(registry_path))
-    if as_json:
-        print_json(status.as_json())
-    if not status.is_same:
-        count, found = len(status.findings()), "\n  - ".join(status.findings())
-        raise CheckFailed(f"{repo_id} is not as published ({count}):\n  - {found}")
-    if not as_json:
-        receipt = status.receipt
-        click.echo(
-            f"{repo_id} is as published {receipt.published}: {receipt.commit[:12]}, "
-            f"{len(receipt.files)} files" + (f", tag {receipt.tag}" if receipt.tag else "")
-        )

@@ -129,6 +129,15 @@ class TrustRequest:
         require_extra()
         return Identity(self.identity, self.issuer)
 
+    def verifier_if_any(self) -> Verifier | None:
+        """The one who is believed; ``None`` where nobody was named.
+
+        Raises:
+            UserError: two are, or the key cannot be read.
+            MissingExtra: the extra ``[sign]`` is not installed.
+        """
+        return self.verifier() if self else None
+
 
 def trust_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of a command that verifies; it receives them as ``trust``, a ``TrustRequest``."""

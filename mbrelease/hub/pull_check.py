@@ -6,19 +6,26 @@ one hash and serve other bytes; and the model is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mbrelease.errors import CheckFailed
+from mbrelease.errors import CheckFailed, UserError
 from mbrelease.hub.client import quiet_client, shown_endpoint
 from mbrelease.hub.contents import git_blob_sha1
 from mbrelease.hub.download import Served, Wanted, download, download_folder
 from mbrelease.hub.loading import Loading, check_downloaded
 from mbrelease.hub.patience import waits_told_to
-from mbrelease.hub.receipt import Receipt, read_receipts
+from mbrelease.hub.receipt import Receipt, read_receipt, read_receipts, receipt_path
 from mbrelease.hub.remote import GIT_ATTRIBUTES, RemoteFile, read_head, read_refs, read_tree
+from mbrelease.hub.signature_check import (
+    SignatureCheck,
+    check_model_signature,
+    check_receipt_signature,
+)
+from mbrelease.hub.signed_files import SIGNATURE, read_signature
+from mbrelease.hub.signing_keys import Verifier
 from mbrelease.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -34,13 +41,16 @@ class PullCheck:
     """As it was asked for."""
     commit: str
     receipt: Receipt | None
-    """Of this very commit; without one the files are held against what the Hub says of them."""
+    """Of this very commit, or of another that had the same bytes; without one the files are held
+    against what the Hub says of them."""
     files: int
     bytes: int
     findings: tuple[str, ...]
     """What is not as it should be, in sentences."""
     notes: tuple[str, ...]
     loading: Loading
+    signed_by: str | None
+    """Who signed these very files; ``None`` where that was not asked, or is not so."""
 
     @property
     def is_same(self) -> bool:
@@ -50,9 +60,12 @@ class PullCheck:
     @property
     def against(self) -> str:
         """What it was held against."""
+        signature = f"what {self.signed_by} signed" if self.signed_by else None
         if self.receipt is None:
-            return "the hashes that the Hub tells"
-        return f"the receipt of {self.receipt.published}"
+            return signature or "the hashes that the Hub tells"
+        of = "" if self.receipt.commit == self.commit else f", commit {self.receipt.commit[:12]}"
+        receipt = f"the receipt of {self.receipt.published}{of}"
+        return f"{receipt}, and {signature}" if signature else receipt
 
     def as_json(self) -> dict[str, Any]:
         """The findings as plain values, for ``--json``."""
@@ -66,6 +79,8 @@ def pull_check(
     *,
     api: HfApi,
     receipts: Path = Path("receipts"),
+    receipt: Path | None = None,
+    verifier: Verifier | None = None,
     progress: Progress = SILENT,
 ) -> PullCheck:
     """Download ``repo_id`` at ``revision`` and hold every byte against its receipt; load it.
@@ -74,11 +89,13 @@ def pull_check(
         repo_id, revision: the model, at a branch, tag or commit.
         api: any client; no token is needed for a public model.
         receipts: the folder of receipts.
+        receipt: the one that counts, from wherever it was kept, such as the artifact of a job.
+        verifier: whose signatures are believed; without, they are not checked.
         progress: is told how far it is.
 
     Raises:
         CheckFailed: there is no such model or revision, or it could not be read.
-        UserError: a receipt is malformed.
+        UserError: a receipt is malformed, or of another model.
     """
     with quiet_client(), waits_told_to(progress):
         commit = read_head(api, repo_id, revision)
@@ -87,36 +104,101 @@ def pull_check(
                 f"{repo_id} has no revision '{revision}'",
                 mend=f"see {shown_endpoint(api)}/{repo_id}/commits/main",
             )
-        known = read_receipts(receipts, repo_id, shown_endpoint(api))
-        receipt = next((each for each in reversed(known) if each.commit == commit), None)
+        book = _Book.read(receipts, receipt, repo_id, shown_endpoint(api))
+        ours = book.of(commit)
         tree = read_tree(api, repo_id, commit)
-        names = sorted(receipt.files if receipt else tree.keys() - {GIT_ATTRIBUTES})
-        wanted = [Wanted(name, tree[name].size_bytes) for name in names if name in tree]
+        names = sorted(ours.files if ours else tree.keys() - {GIT_ATTRIBUTES})
+        asked = {*names, *({SIGNATURE} & tree.keys())}
+        wanted = [Wanted(name, tree[name].size_bytes) for name in sorted(asked) if name in tree]
         with download_folder(api, repo_id, commit) as folder:
             served = download(api, repo_id, commit, wanted, folder, progress=progress)
             findings = [
                 f"{name} {fault}"
                 for name in names
-                if (fault := _fault(name, served.get(name), receipt, tree, folder))
+                if (fault := _fault(name, served.get(name), ours, tree, folder))
             ]
             loading = check_downloaded(folder)
+            signature = _signature(f"{repo_id}@{commit[:12]}", folder, served, tree, verifier)
         tags = read_refs(api, repo_id)[1]
+    if ours is None:
+        ours = book.of_bytes(served)
+    if ours is not None:
+        signature += check_receipt_signature(book.path(ours), verifier)
+    elif receipt is not None:
+        given = book.receipts[0]
+        findings.append(f"'{revision}' is {commit[:12]}, the receipt is of {given.commit[:12]}")
     return PullCheck(
         repo_id=repo_id,
         revision=revision,
         commit=commit,
-        receipt=receipt,
+        receipt=ours,
         files=len(wanted),
         bytes=sum(file.size_bytes for file in served.values() if file is not None),
         findings=(
-            *_moved_tags(revision, commit, known, tags),
+            *_moved_tags(revision, commit, book.receipts, tags),
             *findings,
-            *_strangers(receipt, tree),
+            *_strangers(ours, tree),
+            *signature.findings,
             *loading.failures,
         ),
-        notes=tuple(_notes(commit, receipt, known, loading)),
+        notes=(*_notes(commit, ours, book, signature), *_not_loaded(loading)),
         loading=loading,
+        signed_by=signature.signed_by,
     )
+
+
+@dataclass(frozen=True)
+class _Book:
+    """The receipts that are at hand, the oldest first."""
+
+    receipts: Sequence[Receipt]
+    root: Path
+    endpoint: str
+    given: Path | None
+    """The one that was named in the call."""
+
+    @classmethod
+    def read(cls, root: Path, given: Path | None, repo_id: str, endpoint: str) -> _Book:
+        """Those of ``repo_id`` below ``root``, or the one that was ``given``."""
+        if given is None:
+            return cls(read_receipts(root, repo_id, endpoint), root, endpoint, None)
+        receipt = read_receipt(given)
+        if receipt.repo_id != repo_id:
+            raise UserError(
+                f"{given} is a receipt of {receipt.repo_id}", mend=f"give one of {repo_id}"
+            )
+        return cls([receipt], root, endpoint, given)
+
+    def of(self, commit: str) -> Receipt | None:
+        """The receipt of this very commit."""
+        return next((each for each in reversed(self.receipts) if each.commit == commit), None)
+
+    def of_bytes(self, served: Mapping[str, Served | None]) -> Receipt | None:
+        """The newest receipt of just these files, such as that of a merged pull request."""
+        came = {name: file.sha256 for name, file in served.items() if file is not None}
+        for receipt in reversed(self.receipts):
+            if {name: file.sha256 for name, file in receipt.files.items()} == came:
+                return receipt
+        return None
+
+    def path(self, receipt: Receipt) -> Path:
+        """Where it lies."""
+        return self.given or receipt_path(self.root, receipt.repo_id, receipt.commit)
+
+
+def _signature(
+    called: str,
+    folder: Path,
+    served: Mapping[str, Served | None],
+    tree: Mapping[str, RemoteFile],
+    verifier: Verifier | None,
+) -> SignatureCheck:
+    """Of every file at the commit; what was not downloaded is no part of the release."""
+    place = folder / SIGNATURE
+    data = read_signature(place, called) if place.is_file() else None
+    came = {name: file.sha256 for name, file in served.items() if file is not None}
+    present = {name: came.get(name, tree[name].sha256) for name in tree}
+    return check_model_signature(data, called, present, verifier)
 
 
 def _fault(
@@ -143,7 +225,7 @@ def _fault(
 
 
 def _moved_tags(
-    revision: str, commit: str, known: list[Receipt], tags: Mapping[str, str]
+    revision: str, commit: str, known: Sequence[Receipt], tags: Mapping[str, str]
 ) -> list[str]:
     """Tags that no longer name what they named when their receipt was written."""
     found = []
@@ -168,17 +250,23 @@ def _strangers(receipt: Receipt | None, tree: Mapping[str, RemoteFile]) -> list[
 
 
 def _notes(
-    commit: str, receipt: Receipt | None, known: list[Receipt], loading: Loading
-) -> list[str]:
-    notes = []
-    if receipt is None and known:
-        newest = known[-1]
-        notes.append(
+    commit: str, receipt: Receipt | None, book: _Book, signature: SignatureCheck
+) -> Iterator[str]:
+    if receipt is None and book.receipts:
+        newest = book.receipts[-1]
+        yield (
             f"no receipt is of {commit[:12]}; the newest one is of {newest.commit[:12]}, "
             f"published {newest.published}"
         )
-    elif receipt is None:
-        notes.append("there is no receipt here: only the Hub's own word was checked")
-    if loading.not_loaded is not None:
-        notes.append(f"not loaded: {loading.not_loaded}")
-    return notes
+    elif receipt is None and signature.signed_by is None:
+        yield (
+            f"there is no receipt of it in {book.root}: only the Hub's own word was checked; give "
+            "the one that the push has left: --receipt FILE"
+        )
+    if receipt is not None and receipt.endpoint != book.endpoint:
+        yield f"the receipt is of {receipt.endpoint}"
+    yield from signature.notes
+
+
+def _not_loaded(loading: Loading) -> list[str]:
+    return [] if loading.not_loaded is None else [f"not loaded: {loading.not_loaded}"]

@@ -90,13 +90,22 @@ class Receipt(_Frozen):
     """The pull request that leads the readers of the superseded model here."""
 
     @property
+    def is_proposal(self) -> bool:
+        """Whether it is of a pull request, and not of a branch that the world loads."""
+        return self.revision.startswith("refs/")
+
+    @property
     def url(self) -> str:
         """The page of the model at this commit."""
         return f"{self.endpoint}/{self.repo_id}/tree/{self.commit}"
 
 
 def receipt_path(root: Path, repo_id: str, commit: str) -> Path:
-    """Where the receipt of ``commit`` lies below ``root``."""
+    """Where the receipt of ``commit`` lies below ``root``.
+
+    The first twelve digits name it, as they do a commit everywhere else; the receipt itself has all
+    forty, and who looks one up compares them.
+    """
     return root / repo_id.replace("/", "__") / f"{commit[:12]}.json"
 
 
@@ -137,8 +146,10 @@ def read_receipts(root: Path, repo_id: str, endpoint: str) -> list[Receipt]:
     return sorted(here, key=lambda receipt: receipt.published)
 
 
-def newest_receipt(root: Path, repo_id: str, endpoint: str) -> Receipt:
-    """The last receipt of a release of ``repo_id`` at ``endpoint``.
+def release_receipts(root: Path, repo_id: str, endpoint: str) -> list[Receipt]:
+    """Every receipt of a release of ``repo_id`` at ``endpoint``, the oldest first.
+
+    Those of checkpoints on branches of their own are not among them.
 
     Raises:
         UserError: there is none.
@@ -149,7 +160,7 @@ def newest_receipt(root: Path, repo_id: str, endpoint: str) -> Receipt:
             f"no receipt for {repo_id} at {endpoint} in {root}",
             mend="run it where the push was run, or push first",
         )
-    return here[-1]
+    return here
 
 
 def now() -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from mbrelease.errors import CheckFailed
 from mbrelease.files import sha256_bytes
-from mbrelease.hub.client import headers_of, raise_for_status, sentences
 from mbrelease.hub.contents import LocalFile
 from mbrelease.hub.plan import Plan
+from mbrelease.hub.remote_signature import read_remote_signature
 from mbrelease.hub.signed_files import SIGNATURE
 from mbrelease.hub.signing import sign_release
 from mbrelease.hub.signing_keys import Signer
@@ -33,7 +33,7 @@ def sign_plan(plan: Plan, signer: Signer, *, api: HfApi) -> Plan:
     plan = replace(
         plan, remote_only=_without(plan.remote_only), deleted=_without(plan.deleted), sign=False
     )
-    there = _published(plan, api)
+    there = read_remote_signature(api, plan.repo_id, plan.head) if plan.head else None
     digests = {file.path: file.sha256 for file in plan.files}
     place = sign_release(
         plan.folder, signer, digests=digests, earlier=[] if there is None else [there]
@@ -61,20 +61,3 @@ def _with(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 def _without(paths: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(path for path in paths if path != SIGNATURE)
-
-
-def _published(plan: Plan, api: HfApi) -> bytes | None:
-    """The signature at the commit that the plan stands on, if it has one."""
-    from huggingface_hub import get_session
-
-    if plan.head is None:
-        return None
-    with sentences(api, plan.repo_id):
-        answer = get_session().get(
-            f"{api.endpoint}/{plan.repo_id}/resolve/{plan.head}/{SIGNATURE}",
-            headers=headers_of(api),
-        )
-        if answer.status_code == 404:
-            return None
-        raise_for_status(answer)
-    return bytes(answer.content)
