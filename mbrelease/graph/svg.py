@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil
 
-from mbrelease.graph.family import STATES, SUPERSEDES, Figure, Graph, Node
+from mbrelease.graph.family import STATES, SUPERSEDES, Graph, Node
 from mbrelease.graph.layout.plan import ARROW, Beside, Box, Curve, Plan, Stub, plan
 from mbrelease.graph.layout.stations import Line
 from mbrelease.graph.letters import shortened, text_width
 from mbrelease.graph.looks import LOOKS, STATE_WORDS, style_sheet
+from mbrelease.graph.words import figure_notes, node_lines
 from mbrelease.registry.schema import HUB_RELATION
 
 MARGIN = 20.0
@@ -160,33 +161,15 @@ def _beside(i: int, beside: Beside) -> str:
 
 
 def _size(node: Node, labels: dict[str, str]) -> tuple[float, float]:
-    lines = _lines(node, labels)
+    lines = node_lines(node, labels)
     wide = max(text_width(text, _SMALL) for text, _ in lines)
     wide = max(wide, _MARK + text_width(node.name, _NAME, bold=True))
     height = 2 * _PAD_Y + _NAME_LINE + _LINE * len(lines) - 4
     return ceil(min(wide, _WIDEST)) + 2 * _PAD_X, height
 
 
-def _lines(node: Node, labels: dict[str, str]) -> list[tuple[str, str]]:
-    """The text below the name, and how it looks."""
-    lines = [(node.repo, "quiet")] if node.repo else []
-    lines.append((node.state_words, "quiet"))
-    if node.aliases:
-        noun = "alias" if len(node.aliases) == 1 else "aliases"
-        lines.append((f"{noun} {', '.join(node.aliases)}", "quiet"))
-    return lines + [(figure_words(figure, labels), "") for figure in node.figures]
-
-
-def figure_words(figure: Figure, labels: dict[str, str]) -> str:
-    """``recall@1 0.571, measured on test``."""
-    mark = "" if figure.comparable else "*"
-    if figure.origin == "measured":
-        return f"{labels[figure.metric]} {figure.text}{mark}, measured on {figure.where}"
-    return f"{labels[figure.metric]} {figure.text}, reported"
-
-
 def _node(i: int, node: Node, box: Box, labels: dict[str, str]) -> str:
-    lines = _lines(node, labels)
+    lines = node_lines(node, labels)
     content = _NAME_LINE + _LINE * len(lines) - 4
     room = box.width - 2 * _PAD_X
     y = (box.height - content) / 2 + 14
@@ -199,9 +182,10 @@ def _node(i: int, node: Node, box: Box, labels: dict[str, str]) -> str:
     ]
     name = shortened(node.name, room - _MARK, _NAME, bold=True)
     parts.append(_text(_PAD_X + _MARK, y, name, "name"))
-    for text, look in lines:
-        y += _LINE if text is not lines[0][0] else _NAME_LINE - 1
-        parts.append(_text(_PAD_X, y, shortened(text, room, _SMALL), look))
+    for place, (text, is_figure) in enumerate(lines):
+        y += _LINE if place else _NAME_LINE - 1
+        words = shortened(text, room, _SMALL)
+        parts.append(_text(_PAD_X, y, words, "" if is_figure else "quiet"))
     return "".join([*parts, "</g>"])
 
 
@@ -247,22 +231,6 @@ def _sample(what: str, x: float, y: float) -> Iterator[str]:
             f'<g class="node {what}"><rect x="{x:g}" y="{y - 7:g}" width="24" height="14"'
             f' rx="4"/><circle class="mark" cx="{x + 12:g}" cy="{y:g}" r="4"/></g>'
         )
-
-
-def figure_notes(graph: Graph) -> list[str]:
-    """What the figures on the nodes are, a sentence each."""
-    notes = []
-    for metric, label in graph.metric_labels().items():
-        figures = [f for node in graph.nodes for f in node.figures if f.metric == metric]
-        measured = sum(f.origin == "measured" for f in figures)
-        said = [f"{measured} measured here"] * bool(measured)
-        said += [f"{len(figures) - measured} as papers and cards report it"] * (
-            measured < len(figures)
-        )
-        notes.append(f"{label}: {metric}, {' and '.join(said)}.")
-        if not all(f.comparable for f in figures):
-            notes.append("* measured under other conditions than most: not to be compared.")
-    return list(dict.fromkeys(notes))
 
 
 def _wrapped(words: str, width: float) -> list[str]:
