@@ -7,13 +7,16 @@ looks names up or tells of mistakes need not know that there are several.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from mbrelease.errors import UserError, did_you_mean
 from mbrelease.files import unreadable
 from mbrelease.registry.document import MAX_REPEATED_NODES, Document, Node, parse_document
+from mbrelease.registry.journal import at_one_moment
 from mbrelease.registry.mistakes import InvalidRegistry, Mistake, shown_path
 from mbrelease.registry.project import REGISTRY_NAME
 
@@ -59,13 +62,11 @@ def read_parts(
         InvalidRegistry: a file of it cannot be parsed.
         UserError: a file cannot be read.
     """
-    changed = changed or {}
-    main = parse_document(_bytes_of(path, changed), path)
-    paths, mistakes = included_paths(main)
+    read = partial(_read_all, path, changed or {})
+    main, included_files, mistakes = at_one_moment(path, read, read_bytes)
     documents, lost = [main], False
-    for number, included in enumerate(paths, 1):
+    for number, (included, data) in enumerate(included_files, 1):
         try:
-            data = _bytes_of(included, changed)
             documents.append(parse_document(data, included, file=number))
         except InvalidRegistry as error:
             lost = True
@@ -141,8 +142,32 @@ def including_registry(path: Path) -> Path | None:
     return None
 
 
-def _bytes_of(path: Path, changed: Mapping[Path, bytes]) -> bytes:
-    return changed[path] if path in changed else read_bytes(path)
+def matches(pattern: str, path: PurePosixPath) -> bool:
+    """Whether ``include`` would find a file at ``path``, relative to the registry, by ``pattern``.
+
+    As ``Path.glob``: ``**`` is any number of folders.
+    """
+
+    def match(patterns: Sequence[str], parts: Sequence[str]) -> bool:
+        if not patterns or not parts:
+            return not patterns and not parts
+        if patterns[0] == "**":
+            return match(patterns[1:], parts) or match(patterns, parts[1:])
+        return fnmatchcase(parts[0], patterns[0]) and match(patterns[1:], parts[1:])
+
+    if path.is_absolute() or any(part.startswith(".") for part in path.parts):
+        return False
+    return match(PurePosixPath(pattern).parts, path.parts)
+
+
+def _read_all(
+    path: Path, changed: Mapping[Path, bytes], read: Callable[[Path], bytes]
+) -> tuple[Document, list[tuple[Path, bytes]], list[Mistake]]:
+    """The registry itself, the bytes of what it includes, and what is wrong with ``include``."""
+    main = parse_document(changed[path] if path in changed else read(path), path)
+    paths, mistakes = included_paths(main)
+    files = [(one, changed[one] if one in changed else read(one)) for one in paths]
+    return main, files, mistakes
 
 
 def _matching(folder: Path, pattern: str, registry: Path) -> list[Path]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mbrelease.registry.edit import set_alias, set_value
+from mbrelease.registry.draft import Draft
+from mbrelease.registry.edit import edit, with_alias, with_value
 from mbrelease.registry.project import Project
 
 
@@ -14,7 +15,7 @@ def record_publication(
     """Write into the registry that ``variant`` is published; returns what is new, in words.
 
     ``released: false`` is no longer true where its own repo is the one; left out, the receipt says
-    so. Nothing else is written.
+    so. Nothing else is written, and all of it in one edit.
 
     Args:
         project: the registry, which others may have changed since it was read.
@@ -25,13 +26,21 @@ def record_publication(
     Raises:
         UserError: the registry cannot be changed so.
     """
-    path = project.registry_path
-    entry = project.variant(variant)
-    told = []
-    if entry.released is False and entry.repo == repo_id:
-        set_value(path, variant, "released", True)
-        told.append(f"{variant} is released")
-    told += [
-        f"{alias} means {variant}" for alias in aliases if set_alias(path, alias, variant).changed
-    ]
+    if project.variant(variant).released is not False and not aliases:
+        return []
+    told: list[str] = []
+
+    def change(draft: Draft) -> Draft:
+        said = draft.whole.at(("variants", variant, "released"))
+        repo = draft.whole.at(("variants", variant, "repo"))
+        if said is not None and said.value is False and repo is not None and repo.value == repo_id:
+            draft = with_value(draft, variant, "released", True)
+            told.append(f"{variant} is released")
+        for alias in aliases:
+            after = with_alias(draft, alias, variant)
+            told.extend([] if after is draft else [f"{alias} means {variant}"])
+            draft = after
+        return draft
+
+    edit(project.registry_path, change)
     return told

@@ -1,0 +1,231 @@
+"""An edit of several files, whole or not at all, whatever kills the editor.
+
+One file takes its new bytes by a rename. Several cannot at once: so what all of them are to hold
+is first written into one file beside the registry, the journal. From its rename on the edit is
+made: whoever reads sees, in the place of a file that still holds its old bytes, those in the
+journal. Then the files are written, and the journal removed. Where the editor was killed in
+between, the next who edits (or reads, and may write) finishes it. A file that holds neither its
+old nor its new bytes was changed by a person since, and stays as that person left it.
+
+Readers take no lock. They read everything, and see whether it has changed meanwhile; each change
+is a rename, so it shows.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from mbrelease.errors import UserError
+from mbrelease.files import sha256_bytes, sync, unreadable, unwritable, write_bytes
+from mbrelease.registry.lock import editing, editing_at_once
+
+_TRIES = 20
+"""After which a reader asks for the lock: edits follow each other faster than it reads."""
+
+_Mark = tuple[int, int, int, int] | None
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What one file is to hold."""
+
+    before: str
+    """The sha256 of the bytes that it held."""
+    after: bytes
+
+
+def at_one_moment(
+    registry: Path,
+    read: Callable[[Callable[[Path], bytes]], T],
+    read_bytes: Callable[[Path], bytes],
+) -> T:
+    """What ``read`` makes of the files of ``registry``, all of them as they were at one moment.
+
+    Args:
+        registry: the path of ``registry.yaml``.
+        read: given what reads the bytes of a file; called again if an edit came in between.
+        read_bytes: reads the bytes that lie in a file.
+
+    Raises:
+        UserError: as ``read`` raises it, or the journal is damaged.
+    """
+    registry = registry.resolve()
+    for _ in range(_TRIES):
+        seen = _Seen(registry, read_bytes)
+        try:
+            result = read(seen.read)
+        except UserError:
+            if seen.is_one_moment:
+                raise
+        else:
+            if seen.is_one_moment:
+                return result
+    with editing(registry):
+        finish(registry)
+        return read(read_bytes)
+
+
+class _Seen:
+    """The files of a registry as one reader sees them."""
+
+    def __init__(self, registry: Path, read_bytes: Callable[[Path], bytes]) -> None:
+        self._read_bytes = read_bytes
+        self._journal = journal_path(registry)
+        self._marks: dict[Path, _Mark] = {}
+        self._entries: dict[Path, _Entry] = {}
+        self._journal_mark = _mark(self._journal)
+        if self._journal_mark is not None:
+            _finish_if_free(registry)
+            self._journal_mark = _mark(self._journal)
+            self._entries = _read(self._journal)
+
+    def read(self, path: Path) -> bytes:
+        """The bytes of a file, as its last whole edit left them."""
+        self._marks[path] = _mark(path)
+        data = self._read_bytes(path)
+        entry = self._entries.get(path.resolve()) if self._entries else None
+        return entry.after if entry is not None and sha256_bytes(data) == entry.before else data
+
+    @property
+    def is_one_moment(self) -> bool:
+        """Whether all that was read was there at once."""
+        # The journal first: an edit whose journal is gone by now has changed its files by now.
+        return _mark(self._journal) == self._journal_mark and all(
+            _mark(path) == mark for path, mark in self._marks.items()
+        )
+
+
+def journal_path(registry: Path) -> Path:
+    """Where the journal of ``registry`` lies while there is one."""
+    return registry.with_name(f".{registry.name}.journal")
+
+
+def write_all(registry: Path, before: Mapping[Path, bytes], after: Mapping[Path, bytes]) -> None:
+    """Let files of ``registry`` hold ``after`` where they hold ``before``; the lock is held.
+
+    All paths are resolved; a file that is not there yet may be written alone.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    if len(after) == 1:
+        for path, data in after.items():
+            _replace(path, data)
+        return
+    files = [
+        {
+            "path": _named(registry, path),
+            "before": sha256_bytes(before[path]),
+            "after": base64.b64encode(data).decode(),
+        }
+        for path, data in after.items()
+    ]
+    write_bytes(journal_path(registry), json.dumps({"version": 1, "files": files}).encode())
+    finish(registry)
+
+
+def finish(registry: Path) -> None:
+    """Finish the edit in the journal, if there is one; the lock is held.
+
+    Raises:
+        UserError: a file cannot be read or written, or the journal is damaged.
+    """
+    path = journal_path(registry)
+    if _mark(path) is None:
+        return
+    for file, entry in _read(path).items():
+        try:
+            now = file.read_bytes()
+        except FileNotFoundError:
+            continue  # a person removed it
+        except OSError as error:
+            raise unreadable(file, error) from error
+        if sha256_bytes(now) == entry.before:
+            _replace(file, entry.after)
+    try:
+        path.unlink(missing_ok=True)
+        sync(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _finish_if_free(registry: Path) -> None:
+    """Finish what a killed editor left, where none is at work and this process may write."""
+    with editing_at_once(registry) as is_free:
+        if is_free:
+            try:
+                finish(registry)
+            except UserError:
+                return  # what is read is whole all the same
+
+
+def _replace(path: Path, data: bytes) -> None:
+    mode = path.stat().st_mode & 0o7777 if path.exists() else None
+    write_bytes(path, data, mode=mode)
+
+
+def _read(journal: Path) -> dict[Path, _Entry]:
+    """What the journal says; nothing if it is gone."""
+    try:
+        content: Any = json.loads(journal.read_bytes())
+        return {
+            _inside(journal.parent, str(file["path"])): _Entry(
+                str(file["before"]),
+                base64.b64decode(file["after"], validate=True),
+            )
+            for file in content["files"]
+        }
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise unreadable(journal, error) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{journal} is no journal of an edit",
+            mend="delete it, and see with git whether the registry is as it should be",
+        ) from error
+
+
+def _named(registry: Path, path: Path) -> str:
+    """A file by its path below the folder of the registry."""
+    name = path.relative_to(registry.parent).as_posix()
+    try:
+        _inside(registry.parent, name)
+    except ValueError as error:
+        raise UserError(
+            f"{name} cannot be edited together with other files: it is not named *.yaml",
+            mend="rename it, or edit the files by hand",
+        ) from error
+    return name
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The YAML file that a journal names, never one outside ``folder`` or a hidden one.
+
+    A journal may come with files of others: it may change a registry and nothing else.
+
+    Raises:
+        ValueError: it is none.
+    """
+    steps = PurePosixPath(name)
+    path = folder / steps
+    if steps.suffix not in (".yaml", ".yml") or any(step.startswith(".") for step in steps.parts):
+        raise ValueError(name)
+    if path.resolve() != path or not path.is_relative_to(folder):
+        raise ValueError(name)
+    return path
+
+
+def _mark(path: Path) -> _Mark:
+    """What tells a file from the one that replaces it; ``None`` if there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
