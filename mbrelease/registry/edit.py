@@ -20,6 +20,7 @@ from mbrelease.registry.journal import finish, write_all
 from mbrelease.registry.load import project_of, read_bytes, read_registry
 from mbrelease.registry.lock import editing
 from mbrelease.registry.mistakes import InvalidRegistry, shown_path
+from mbrelease.registry.named_files import named_files
 from mbrelease.registry.project import Project
 from mbrelease.registry.schema import Registry
 from mbrelease.registry.uses import Place, places_of
@@ -68,22 +69,26 @@ def add_variant(
             would become (or is) invalid.
     """
 
-    def change(draft: Draft) -> Draft:
-        node = draft.whole.at(("variants", name))
-        if node is not None:
-            raise UserError(
-                f"variant '{name}' is in {shown_path(draft.whole.file_of(node).path)} already",
-                mend=f"mbrelease registry set {name} KEY VALUE",
-            )
-        if file is None:
-            return draft.put(("variants", name), dict(entry), file=_file_of_variants(draft))
-        wanted = (draft.path.resolve().parent / file).resolve()
-        number = _file_named(draft, wanted)
-        if number is None:
-            return draft.add_file(wanted, "variants", name, dict(entry))
-        return draft.put(("variants", name), dict(entry), file=number)
+    return edit(path, lambda draft: with_variant(draft, name, entry, file=file))
 
-    return edit(path, change)
+
+def with_variant(
+    draft: Draft, name: str, entry: Mapping[str, Any], *, file: str | None = None
+) -> Draft:
+    """``draft`` with a variant more, as ``add_variant`` adds it."""
+    node = draft.whole.at(("variants", name))
+    if node is not None:
+        raise UserError(
+            f"variant '{name}' is in {shown_path(draft.whole.file_of(node).path)} already",
+            mend=f"mbrelease registry set {name} KEY VALUE",
+        )
+    if file is None:
+        return draft.put(("variants", name), dict(entry), file=_file_of_variants(draft))
+    wanted = (draft.path.resolve().parent / file).resolve()
+    number = _file_named(draft, wanted)
+    if number is None:
+        return draft.add_file(wanted, "variants", name, dict(entry))
+    return draft.put(("variants", name), dict(entry), file=number)
 
 
 def set_value(path: Path, variant: str, key: str, value: Any) -> Edit:
@@ -114,15 +119,17 @@ def remove_value(path: Path, variant: str, key: str) -> Edit:
             would become (or is) invalid.
     """
 
-    def change(draft: Draft) -> Draft:
-        place = _place(draft, variant, key)
-        if draft.whole.at(place) is None:
-            above = draft.whole.nearest(place)
-            close = did_you_mean(str(place[-1]), above.keys or {})
-            raise UserError(f"'{variant}' has no {key}", mend=close)
-        return draft.remove(place)
+    return edit(path, lambda draft: without_value(draft, variant, key))
 
-    return edit(path, change)
+
+def without_value(draft: Draft, variant: str, key: str) -> Draft:
+    """``draft`` without a key of a variant, as ``remove_value`` removes it."""
+    place = _place(draft, variant, key)
+    if draft.whole.at(place) is None:
+        above = draft.whole.nearest(place)
+        close = did_you_mean(str(place[-1]), above.keys or {})
+        raise UserError(f"'{variant}' has no {key}", mend=close)
+    return draft.remove(place)
 
 
 def add_to_list(path: Path, variant: str, key: str, values: Sequence[str]) -> Edit:
@@ -171,15 +178,17 @@ def remove_alias(path: Path, alias: str) -> Edit:
         UserError: there is none, the place cannot be edited, or the registry is invalid.
     """
 
-    def change(draft: Draft) -> Draft:
-        if draft.whole.at(("aliases", alias)) is None:
-            aliases = draft.whole.at(("aliases",))
-            known = (aliases.keys or {}) if aliases is not None else {}
-            raise UserError(f"no alias '{alias}' in {shown_path(path)}",
-                            mend=did_you_mean(alias, known))  # fmt: skip
-        return draft.remove(("aliases", alias))
+    return edit(path, lambda draft: without_alias(draft, alias))
 
-    return edit(path, change)
+
+def without_alias(draft: Draft, alias: str) -> Draft:
+    """``draft`` without an alias, as ``remove_alias`` removes it."""
+    if draft.whole.at(("aliases", alias)) is None:
+        aliases = draft.whole.at(("aliases",))
+        known = (aliases.keys or {}) if aliases is not None else {}
+        raise UserError(f"no alias '{alias}' in {shown_path(draft.path)}",
+                        mend=did_you_mean(alias, known))  # fmt: skip
+    return draft.remove(("aliases", alias))
 
 
 def remove_variant(path: Path, variant: str) -> Edit:
@@ -191,44 +200,49 @@ def remove_variant(path: Path, variant: str) -> Edit:
             become (or is) invalid.
     """
 
-    def change(draft: Draft) -> Draft:
-        _own_name(draft, variant)
-        own = ("variants", variant)
-        places = [p for p in places_of(draft.whole, variant) if p.path[:2] != own]
-        if places:
-            raise StillNamed(variant, places)
-        return draft.remove(own)
+    return edit(path, lambda draft: without_variant(draft, variant))
 
-    return edit(path, change)
+
+def without_variant(draft: Draft, variant: str) -> Draft:
+    """``draft`` without a variant, as ``remove_variant`` removes it."""
+    _own_name(draft, variant)
+    own = ("variants", variant)
+    places = [p for p in places_of(draft.whole, variant) if p.path[:2] != own]
+    if places:
+        raise StillNamed(variant, places)
+    return draft.remove(own)
 
 
 def rename_variant(path: Path, old: str, new: str) -> Edit:
-    """Give a variant another name, wherever it is named, in all files at once.
+    """Give a variant another name, wherever it is named, in all files of the registry at once.
+
+    Files that carry the old name, such as its decision, stay (see ``named_files``).
 
     Raises:
-        UserError: there is no such variant, the new name is taken or no name, a place cannot be
-            edited, or the registry would become (or is) invalid.
+        UserError: there is no such variant, the new name is taken (files may have it as well) or
+            no name, a place cannot be edited, or the registry would become (or is) invalid.
     """
     told: list[Place] = []
 
     def change(draft: Draft) -> Draft:
-        _own_name(draft, old)
-        if new == old:
-            return draft
-        for shelf, what in (
-            ("variants", "a variant"),
-            ("aliases", "an alias"),
-            ("peers", "a peer"),
-        ):
-            if draft.whole.at((shelf, new)) is not None:
-                raise UserError(f"'{new}' is {what} already", mend="choose another name")
-        places = [(place.path, place.is_key) for place in places_of(draft.whole, old)]
-        renamed = draft.rename([*places, (("variants", old), True)], new)
-        told.extend(places_of(renamed.whole, new))
+        renamed = with_new_name(draft, old, new)
+        told.extend(places_of(renamed.whole, new) if old != new else ())
         return renamed
 
     done = edit(path, change)
     return Edit(done.project, done.changed, done.files, tuple(told))
+
+
+def with_new_name(draft: Draft, old: str, new: str) -> Draft:
+    """``draft`` with another name for a variant, as ``rename_variant`` gives it."""
+    _own_name(draft, old)
+    if new == old:
+        return draft
+    for shelf, what in _ONE_OF.items():
+        if draft.whole.at((shelf, new)) is not None:
+            raise UserError(f"'{new}' is {what} already", mend="choose another name")
+    places = [(place.path, place.is_key) for place in places_of(draft.whole, old)]
+    return draft.rename([*places, (("variants", old), True)], new)
 
 
 def parse_value(text: str) -> Any:

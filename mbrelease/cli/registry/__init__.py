@@ -14,7 +14,10 @@ COMMANDS = {
     "which": ("which", "Name the variants that fit: by descent, licence, data and more."),
     "path": ("path", "Tell how one variant comes from another."),
     "add": ("add", "Add a variant."),
-    "set": ("set_", "Set a key of a variant."),
+    "set": ("set_", "Set a key of a variant, or remove one."),
+    "alias": ("alias", "Give a variant a further name."),
+    "remove": ("remove", "Remove a variant that nothing names."),
+    "rename": ("rename", "Rename a variant, in every place that names it."),
     "bom": ("bom", "Write a variant and its ancestors as a CycloneDX ML-BOM."),
     "schema": ("schema", "Print the JSON Schema of registry.yaml, for editors."),
 }

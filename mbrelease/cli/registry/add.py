@@ -30,6 +30,11 @@ from mbrelease.errors import UserError
 @click.option("--license", "license_id", help="Such as apache-2.0.")
 @click.option("--language", "languages", multiple=True, help="Such as en; repeatable.")
 @click.option("--summary", help="A sentence for its card.")
+@click.option(
+    "--file",
+    metavar="PATH",
+    help="The included file to put it into, relative to the registry; made if it is not there.",
+)
 @json_option
 @registry_option
 def command(
@@ -38,6 +43,7 @@ def command(
     license_id: str | None,
     languages: tuple[str, ...],
     summary: str | None,
+    file: str | None,
     as_json: bool,
     registry_path: Path | None,
     **texts: str | None,
@@ -57,11 +63,11 @@ def command(
     }
     entry = {key: value for key, value in entry.items() if value}
     path = registry_path or find_registry(Path.cwd())
-    add_variant(path, name, entry)
+    where = shown_path(add_variant(path, name, entry, file=file).files[0])
     if as_json:
-        print_json({"path": shown_path(path), "variant": name, "entry": entry, "changed": True})
+        print_json({"path": where, "variant": name, "entry": entry, "changed": True})
     else:
-        talk(f"added '{name}' to {shown_path(path)}")
+        talk(f"added '{name}' to {where}")
 
 
 def _parent(text: str) -> dict[str, str]:

@@ -13,29 +13,41 @@ from mbrelease.cli.output import print_json, talk
 @click.command("set")
 @click.argument("variant")
 @click.argument("key")
-@click.argument("value")
+@click.argument("value", required=False)
 @click.option("--text", "as_text", is_flag=True, help="Take VALUE as it is, not as YAML.")
+@click.option("--remove", is_flag=True, help="Remove KEY, with the comments that belong to it.")
 @json_option
 @registry_option
 def command(
-    variant: str, key: str, value: str, as_text: bool, as_json: bool, registry_path: Path | None
+    variant: str,
+    key: str,
+    value: str | None,
+    as_text: bool,
+    remove: bool,
+    as_json: bool,
+    registry_path: Path | None,
 ) -> None:
     """Set KEY of VARIANT to VALUE, which is read as YAML.
 
-    KEY may lead inward by dots, and into lists by numbers: training.tokens,
-    parents.0.relation. Nothing else in the file changes; a change that would make the registry
-    invalid is refused.
+    KEY may lead inward by dots, and into lists by numbers, with + for behind the last:
+    training.tokens, parents.0.relation, candidates.averages.+. Nothing else in the file changes;
+    a change that would make the registry invalid is refused.
     """
-    from mbrelease.registry.edit import parse_value, set_value
+    from mbrelease.registry.edit import parse_value, remove_value, set_value
     from mbrelease.registry.load import find_registry
     from mbrelease.registry.mistakes import shown_path
 
-    parsed = value if as_text else parse_value(value)
+    if remove == (value is not None):
+        raise click.UsageError("give a VALUE, or --remove")
+    parsed = value if as_text or value is None else parse_value(value)
     path = registry_path or find_registry(Path.cwd())
-    edit = set_value(path, variant, key, parsed)
+    done = remove_value(path, variant, key) if remove else set_value(path, variant, key, parsed)
+    name = done.project.resolve_name(variant)
+    where = shown_path(done.files[0] if done.files else done.project.defined_in(name)[0])
     if as_json:
-        answer = {"path": shown_path(path), "variant": edit.project.resolve_name(variant)}
-        print_json({**answer, "key": key, "value": parsed, "changed": edit.changed})
+        answer = {"path": where, "variant": name, "key": key, "value": parsed}
+        print_json({**answer, "removed": remove, "changed": done.changed})
+    elif remove:
+        talk(f"removed {key} of '{variant}' from {where}")
     else:
-        said = "set" if edit.changed else "unchanged:"
-        talk(f"{said} {key} of '{variant}' in {shown_path(path)}")
+        talk(f"{'set' if done.changed else 'unchanged:'} {key} of '{variant}' in {where}")
