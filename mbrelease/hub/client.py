@@ -337,6 +337,7 @@ def unseen(api: HfApi, repo_id: str) -> CheckFailed:
     )
 
 
+_OF_ROOM = re.compile(r"\b(storage|quota|billing|payment|limit)\b", re.IGNORECASE)
 _AGAIN = "run the same command again; what has arrived is not sent twice"
 
 
@@ -363,10 +364,7 @@ def _told_by_status(error: Any, api: HfApi, repo_id: str) -> UserError:
             f"{where} does not accept the token", mend="run 'hf auth login', or set HF_TOKEN"
         )
     if code == 403:
-        return CheckFailed(
-            f"no right to write to {repo_id}" + (f": {said}" if said else ""),
-            mend="use a token with write access to it, or propose the change with --pr",
-        )
+        return _forbidden(said, where, repo_id)
     if code == 404:
         path = error.response.request.url.path
         return CheckFailed(f"{where} does not know {path}", mend="is HF_ENDPOINT a Hub?")
@@ -380,6 +378,15 @@ def _told_by_status(error: Any, api: HfApi, repo_id: str) -> UserError:
         return CheckFailed(f"{where} asks for fewer requests", mend=f"run the same command {wait}")
     detail = f": {said}" if said else ""
     return CheckFailed(f"{where} answered {code}{detail}", mend=_AGAIN if code >= 500 else None)
+
+
+def _forbidden(said: str, where: str, repo_id: str) -> CheckFailed:
+    """A no in the Hub's own words, which may be about rights, or about room."""
+    mend = "use a token with write access to it, or propose the change with --pr"
+    if _OF_ROOM.search(said):
+        mend = "make room in the account's storage, then run the same command again"
+    told = f"{where} refuses to write to {repo_id}: {said}"
+    return CheckFailed(told if said else f"no right to write to {repo_id}", mend=mend)
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> int | None:

@@ -339,12 +339,16 @@ def _says_missing(error: Exception) -> bool:
 
 
 def _may_mend(error: Exception) -> bool:
-    """Whether asking again can help: a lost connection, or fewer bytes than were announced."""
+    """Whether asking again can help: a lost connection, or fewer bytes than were announced.
+
+    The commit is known to be there: a server that knows none such lags behind.
+    """
     import httpx2
+    from huggingface_hub.errors import RevisionNotFoundError
 
     return (
         is_ambiguous(error)
-        or isinstance(error, httpx2.ConnectError)
+        or isinstance(error, RevisionNotFoundError | httpx2.ConnectError)
         or (type(error) is OSError and "Consistency check" in str(error))
     )
 

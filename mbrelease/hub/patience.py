@@ -63,6 +63,17 @@ def read_patiently(ask: Callable[[], Answer]) -> Answer:
     return patiently(ask)
 
 
+def attempts() -> Iterator[None]:
+    """One round for each time that something is tried, with a pause before each but the first.
+
+    For what does no harm when it is done twice: to make what may be there, to send the same bytes.
+    """
+    yield
+    for pause in PAUSES_SECONDS:
+        time.sleep(pause)
+        yield
+
+
 def _asked_to_wait(error: Exception) -> int | None:
     """Seconds, or ``None`` where the Hub did not ask for a pause."""
     while isinstance(error.__cause__, Exception) and status_code(error) is None:

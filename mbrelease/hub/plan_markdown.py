@@ -123,8 +123,8 @@ def _card(card: CardChanges | None) -> Iterator[str]:
         return
     text = [] if regions is None else [f"Generated regions: {_text(regions)}."]
     if card.text:
-        lines, left = shortened(card.text, MOST_DIFF_LINES)
-        text.append(_fenced([_cut(line) for line in lines]) + _left(left, "lines"))
+        lines, count = shortened(card.text, MOST_DIFF_LINES)
+        text.append(_fenced([_cut(line) for line in lines]) + _left(count, "lines"))
     yield _folded("Card", "\n\n".join(text))
 
 

@@ -17,7 +17,7 @@ from mbrelease.hub.client import transport as transport_of
 from mbrelease.hub.committing import Landed, commit
 from mbrelease.hub.contents import LocalFile
 from mbrelease.hub.moved import Moved, take_over, with_edits
-from mbrelease.hub.patience import patiently, read_patiently, waits_told_to
+from mbrelease.hub.patience import attempts, patiently, read_patiently, waits_told_to
 from mbrelease.hub.plan import Plan
 from mbrelease.hub.receipt import (
     PlanSummary,
@@ -37,6 +37,7 @@ from mbrelease.hub.remote import (
     read_remote,
     read_tree,
 )
+from mbrelease.hub.rights import is_job
 from mbrelease.hub.sending import deletions, send_files
 from mbrelease.hub.tagging import ensure_tag
 from mbrelease.hub.taken_over import forget, write_card
@@ -155,9 +156,10 @@ def _follow(
 
 def _land(plan: Plan, api: HfApi, progress: Progress, message: str | None) -> Landed:
     """The commit that holds the plan, made now or before."""
-    landed = _proposed_already(plan, api) if plan.create_pr else None
+    title = message or _default_message(plan)
+    landed = _proposed_already(plan, title, api) if plan.create_pr else None
     if landed is None and plan.has_changes:
-        return _send(plan, api, progress, message)
+        return _send(plan, api, progress, title)
     landed = landed or _stand_still(plan, api)
     progress.note(f"{plan.repo_id} has these bytes already ({landed.commit[:12]}): not sent")
     return landed
@@ -170,8 +172,8 @@ def _stand_still(plan: Plan, api: HfApi) -> Landed:
     return Landed(plan.head, None, plan.revision)
 
 
-def _proposed_already(plan: Plan, api: HfApi) -> Landed | None:
-    """The open pull request of this account that holds the very files.
+def _proposed_already(plan: Plan, title: str, api: HfApi) -> Landed | None:
+    """The open pull request of ours that holds the very files.
 
     An interrupted run may have left it: to run the same command again must not open a second.
     """
@@ -179,24 +181,27 @@ def _proposed_already(plan: Plan, api: HfApi) -> Landed | None:
         return None
     commits = read_pull_requests(api, plan.repo_id)
     with sentences(api, plan.repo_id):
+        # The Hub names an author for what a job opens that the job itself is not told.
+        by_job = is_job(api)
         waiting = read_patiently(
             lambda: list(
                 api.get_repo_discussions(
                     plan.repo_id,
-                    author=plan.user,
+                    author=None if by_job else plan.user,
                     discussion_type="pull_request",
                     discussion_status="open",
                 )
             )
         )
-        for each in waiting:
-            found = commits.get(f"refs/pr/{each.num}")
-            if found is not None and holds(plan, found, api=api):
-                return Landed(found, None, f"refs/pr/{each.num}", each.url)
+    for each in waiting:
+        found = commits.get(f"refs/pr/{each.num}")
+        is_ours = not by_job or each.title == title
+        if is_ours and found is not None and holds(plan, found, api=api):
+            return Landed(found, None, f"refs/pr/{each.num}", each.url)
     return None
 
 
-def _send(plan: Plan, api: HfApi, progress: Progress, message: str | None) -> Landed:
+def _send(plan: Plan, api: HfApi, progress: Progress, title: str) -> Landed:
     """Upload and commit; on return the commit is on the Hub."""
     head = _require_unmoved(plan, api) if plan.repo_exists else _create(plan, api)
     with sentences(api, plan.repo_id), transport_of(api, plan.repo_id, create_pr=plan.create_pr):
@@ -204,7 +209,6 @@ def _send(plan: Plan, api: HfApi, progress: Progress, message: str | None) -> La
             *send_files(plan, api, progress),
             *deletions(plan),
         ]
-        title = message or _default_message(plan)
         return commit(plan, head, operations, title, api=api, progress=progress)
 
 
@@ -218,14 +222,18 @@ def _require_unmoved(plan: Plan, api: HfApi) -> str | None:
 def _create(plan: Plan, api: HfApi) -> str | None:
     """Make the repository and return its first commit."""
     private = True if plan.private else None
-    try:
-        patiently(lambda: api.create_repo(plan.repo_id, private=private, exist_ok=False))
-    except Exception as error:
-        if status_code(error) != 409 and not is_ambiguous(error):
-            raise sentence(error, api, plan.repo_id) or error from error
-        # It exists now: by our request whose answer was lost, or by another's. If it is bare,
-        # it does not matter whose.
-    remote = read_remote(api, plan.repo_id, plan.revision)
+    remote = None
+    for _ in attempts():
+        try:
+            patiently(lambda: api.create_repo(plan.repo_id, private=private, exist_ok=False))
+        except Exception as error:
+            if status_code(error) != 409 and not is_ambiguous(error):
+                raise sentence(error, api, plan.repo_id) or error from error
+            # It exists now: by our request whose answer was lost, or by another's. If it is bare,
+            # it does not matter whose.
+        remote = read_remote(api, plan.repo_id, plan.revision)
+        if remote is not None:
+            break
     if remote is None:
         raise CheckFailed(
             f"{plan.repo_id} could not be made at {plan.endpoint}; nothing was sent",

@@ -61,6 +61,11 @@ class Rights:
         return f"{self.user} is not a member of '{self.repo_id.partition('/')[0]}'"
 
 
+def is_job(api: HfApi) -> bool:
+    """Whether the token is that of a CI job, behind which no account stands."""
+    return (token_of(api) or "").startswith(JOB_TOKEN)
+
+
 def anyone(repo_id: str) -> Rights:
     """Of whoever looks at ``repo_id`` without a token: nothing is asked of them."""
     return Rights(repo_id, "anyone")

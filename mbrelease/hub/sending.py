@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from mbrelease.errors import CheckFailed
 from mbrelease.file_hashes import file_sha256
 from mbrelease.hub.contents import LocalFile
 from mbrelease.hub.download import LARGE_BYTES
-from mbrelease.hub.patience import patiently
+from mbrelease.hub.patience import attempts, patiently
 from mbrelease.hub.plan import Plan
 from mbrelease.progress import Progress
 
@@ -44,15 +45,25 @@ def deletions(plan: Plan) -> list[CommitOperationDelete]:
 
 
 def _send(plan: Plan, additions: list[CommitOperationAdd], api: HfApi) -> None:
-    patiently(
-        lambda: api.preupload_lfs_files(
-            plan.repo_id,
-            additions,
-            revision=plan.revision,
-            create_pr=plan.create_pr,
-            free_memory=False,
-        )
-    )
+    garbled: Exception | None = None
+    for _ in attempts():
+        try:
+            patiently(
+                lambda: api.preupload_lfs_files(
+                    plan.repo_id,
+                    additions,
+                    revision=plan.revision,
+                    create_pr=plan.create_pr,
+                    free_memory=False,
+                )
+            )
+            break
+        except (json.JSONDecodeError, KeyError) as error:
+            # The client asks again where no answer came, and takes one that came as it is.
+            garbled = error
+    else:
+        assert garbled is not None
+        raise garbled
     # The client would leave these out of the commit without a word.
     ignored = [a.path_in_repo for a in additions if getattr(a, "_should_ignore", False)]
     if ignored:

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from mbrelease.errors import CheckFailed, UserError
-from mbrelease.hub.client import sentence
-from mbrelease.hub.patience import patiently
+from mbrelease.hub.client import is_ambiguous, sentence
+from mbrelease.hub.patience import attempts, patiently
 from mbrelease.hub.plan import Plan
 from mbrelease.hub.remote import read_refs
 
@@ -51,13 +51,18 @@ def _set(repo_id: str, tag: str, commit: str, api: HfApi) -> tuple[str | None, E
     """What ``tag`` names in the end, and what was said to setting it."""
     found = read_refs(api, repo_id)[1].get(tag)
     failure: Exception | None = None
-    if found is None:
+    if found is not None:
+        return found, None
+    for _ in attempts():
         try:
             patiently(lambda: api.create_tag(repo_id, tag=tag, revision=commit))
+            failure = None
         except Exception as error:
             failure = error
         # Read back in either case: the answer may have been lost, or another may have been faster.
         found = _look(repo_id, tag, api)
+        if found is not None or failure is None or not is_ambiguous(failure):
+            break
     return found, failure
 
 

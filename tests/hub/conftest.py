@@ -119,6 +119,8 @@ class Proxy:
     """What stands in the place of the Hub's own headers."""
     cut: Callable[[str, str], int | None] = lambda method, path: None
     """After how many bytes of the body the connection breaks."""
+    token: str | None = None
+    """What the Hub gets in the place of the client's token."""
     ranges: list[str] = field(default_factory=list)
     """What parts of files were asked for."""
 
@@ -182,6 +184,8 @@ def proxy(hub_url: str) -> Iterator[Proxy]:
                 if name.lower() not in {"transfer-encoding", "connection", "content-length"}
             }
             headers["Content-Length"] = str(len(body))
+            if state.token is not None and "authorization" in headers:
+                headers["authorization"] = f"Bearer {state.token}"
             try:
                 connection.request(self.command, self.path, body, headers)
                 response = connection.getresponse()

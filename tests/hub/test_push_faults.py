@@ -279,15 +279,8 @@ def test_a_push_is_whole_or_has_not_happened(
 
 # What a fault does to one call, and is over then: these stop a push, for they may stay.
 FINAL = {"quota", "absent"}
-# Asked once only: a write that a second run makes good, a file that may be another, an answer
-# that the client takes as it comes.
-NOT_ASKED_AGAIN = {
-    "create": {"500", "reset", "late"},
-    "tag": {"500", "reset"},
-    "resolve": {"stale", "wrong-bytes"},
-    "preupload": {"wrong-bytes"},
-    "lfs-batch": {"wrong-bytes"},
-}
+# A server that serves other bytes than those of the commit is told of, and not asked until it does.
+NOT_ASKED_AGAIN = {"resolve": {"wrong-bytes"}}
 
 
 def is_got_over(cell: Cell) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from huggingface_hub import HfApi
 from mbrelease.errors import CheckFailed
 from mbrelease.hub import publish
 from mbrelease.hub.plan import make_plan
-from mbrelease.hub.receipt import receipt_path
+from mbrelease.hub.receipt import Receipt, receipt_path
 from mbrelease.progress import Silent
 
 REPO = "rehearsal/tiny"
@@ -130,6 +131,32 @@ def test_a_pull_request_whose_answer_is_lost_is_opened_once(
     assert commits(api)[0] == first.commit
 
 
+def test_a_job_goes_on_with_its_own_pull_request(
+    proxy, api: HfApi, cut_api: HfApi, release: Path, tmp_path: Path
+) -> None:
+    """No account stands behind its token, so the Hub's author of it is nobody that it knows."""
+    receipts = tmp_path / "receipts"
+    publish.publish(make_plan(release, REPO, api=api), api=api, receipts=receipts)
+    (release / "LICENSE").write_text("Another\n")
+    cut_api.token, proxy.token = "hf_jwt_" + "a.b.c" * 10, str(api.token)
+    whoami = (403, [], b'{"error": "no account"}')
+    proxy.answers = lambda method, path: whoami if "/whoami" in path else None
+    proxy.refuse = lambda method, path: "/resolve/" in path and "LICENSE" in path
+
+    def propose() -> Receipt:
+        plan = make_plan(release, REPO, create_pr=True, api=cut_api)
+        return publish.publish(plan, api=cut_api, receipts=receipts)
+
+    with pytest.raises(CheckFailed, match="not yet read back"):
+        propose()
+    other = api.create_pull_request(REPO, title="Release release")
+    proxy.refuse = lambda method, path: False
+    receipt = propose()
+    assert receipt.revision == "refs/pr/1" and other.num == 2
+    refs = api.list_repo_refs(REPO, include_pull_requests=True)
+    assert len(refs.pull_requests or []) == 2
+
+
 def test_a_pull_request_that_never_arrived_is_not_asked_for_twice(
     proxy, api: HfApi, cut_api: HfApi, release: Path, tmp_path: Path
 ) -> None:
@@ -232,21 +259,32 @@ def test_a_tag_that_appears_elsewhere_in_between_is_not_moved(
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "said", "told"),
     [
-        (403, "no right to write"),
-        (401, "does not accept the token"),
+        (403, "", "no right to write to rehearsal/tiny\n  use a token with write access"),
+        (403, "Forbidden: read only", "to rehearsal/tiny: Forbidden: read only\n  use a token"),
+        (403, "Storage limit reached", "to rehearsal/tiny: Storage limit reached\n  make room"),
+        (401, "no", "does not accept the token"),
     ],
 )
 def test_a_no_is_told_once_and_not_retried(
-    status: int, told: str, proxy, api: HfApi, cut_api: HfApi, release: Path, tmp_path: Path
+    status: int,
+    said: str,
+    told: str,
+    proxy,
+    api: HfApi,
+    cut_api: HfApi,
+    release: Path,
+    tmp_path: Path,
 ) -> None:
     plan = make_plan(release, REPO, api=cut_api)
     proxy.tamper = lambda m, path, code, body: (
-        (status, b'{"error": "no"}') if "/commit/" in path else (code, body)
+        (status, json.dumps({"error": said}).encode()) if "/commit/" in path else (code, body)
     )
-    with pytest.raises(CheckFailed, match=told) as failure:
+    with pytest.raises(CheckFailed) as failure:
         publish.publish(plan, api=cut_api, receipts=tmp_path / "receipts")
+    assert told in str(failure.value)
+    assert "right" not in str(failure.value) or not said
     assert proxy.count("POST", "/commit/") == 1
     assert len(str(failure.value).splitlines()) <= 2
 
