@@ -115,7 +115,9 @@ def _known_weights(project: Project) -> dict[str, str]:
     A decision tells which it chose and with which it compared; the record of a card, which it was
     about and which stood beside them.
     """
-    chosen, kept, beside = {}, {}, {}
+    chosen: dict[str, str] = {}
+    kept: dict[str, str] = {}
+    beside: dict[str, str] = {}
     for variant in project.registry.variants:
         record = read_record(record_path(project.evidence, variant))
         if record is not None:

@@ -131,7 +131,7 @@ def _tip(x: float, y: float, direction: int) -> str:
 
 
 def _stub(stub: Stub) -> Iterator[str]:
-    own = f'data-node="{stub.node}"'
+    own = f'data-node="{stub.node}" data-kind="{stub.kind}"'
     end = stub.right if stub.backward else stub.right - ARROW + 1
     path = f"M{stub.left:g} {stub.y:g}H{end:g}"
     yield f'<path class="edge {stub.kind}" {own} d="{path}"/>'
@@ -219,6 +219,15 @@ def _legend(graph: Graph, left: float, top: float, width: float) -> tuple[list[s
         y += _LEGEND_LINE
         made.append(_text(left, y + 4, line, "quiet"))
     return made, y - top + 8
+
+
+def samples(graph: Graph) -> Iterator[tuple[str, str]]:
+    """The legend in pieces: a sample that stands around ``(0, 0)`` rightwards, and its word."""
+    for kind in graph.kinds:
+        yield "".join(_sample(kind, 1, 0)), LOOKS[kind].word
+    states = {node.state for node in graph.nodes}
+    for state in (state for state in STATES if state in states):
+        yield "".join(_sample(state, 1, 0)), STATE_WORDS[state]
 
 
 def _sample(what: str, x: float, y: float) -> Iterator[str]:
