@@ -241,6 +241,11 @@ def with_new_name(draft: Draft, old: str, new: str) -> Draft:
     for shelf, what in _ONE_OF.items():
         if draft.whole.at((shelf, new)) is not None:
             raise UserError(f"'{new}' is {what} already", mend="choose another name")
+    for file in named_files(draft.path.resolve().parent, old, new):
+        if file.renamed.exists():
+            was, taken = shown_path(file.path), shown_path(file.renamed)
+            mend = "move one of them away, or choose another name"
+            raise UserError(f"{taken} is there already, and {was} too", mend=mend)
     places = [(place.path, place.is_key) for place in places_of(draft.whole, old)]
     return draft.rename([*places, (("variants", old), True)], new)
 
