@@ -17,7 +17,7 @@ from mbrelease.registry.project import Project
 from mbrelease.registry.schema import Variant
 
 _ORDER = (
-    "repo", "parents", "supersedes", "released", "license", "languages", "architecture", "sources",
+    "repo", "parents", "supersedes", "released", "license", "languages", "sources", "architecture",
 )  # fmt: skip
 
 
@@ -387,11 +387,15 @@ def _bases_first(family: Family) -> list[PublishedModel]:
     return ordered
 
 
+# A card that says 150 million means 149,655,232; one that says 100 million does not.
+_ROUNDING = 0.05
+
+
 def _is_same_number(stated: Any, told: Any) -> bool:
     """Whether a stated number is the one that is told, or a rounding of it: 149 million."""
     if not isinstance(stated, int | float) or not isinstance(told, int | float):
         return bool(stated == told)
     if isinstance(stated, int) and stated >= 1_000_000:
         unit = 10 ** (len(str(stated)) - len(str(stated).rstrip("0")))
-        return bool(abs(stated - told) < unit)
+        return bool(abs(stated - told) < min(unit, _ROUNDING * told))
     return bool(abs(stated - told) <= 1e-9 * abs(told))

@@ -38,8 +38,8 @@ class Family:
     """By the lower-case id under which each was asked for."""
     unreadable: dict[str, NotReadable] = field(default_factory=dict)
     """By id: what could not be read, and why."""
-    left_out: int = 0
-    """Models that stand in the tree and were not read, for there were too many."""
+    is_cut: bool = False
+    """Whether models stand in the tree that were not read, for there were too many."""
     remarks: list[str] = field(default_factory=list)
 
     def find(self, repo_id: str) -> PublishedModel | None:
@@ -67,7 +67,7 @@ def read_family(
         repo_ids: ids that are known to be ids.
         upwards: also their base models and newer versions, and those of these.
         descendants: also what names them as a base model, and what names these.
-        limit: of models; what is more is counted and left out.
+        limit: of models; what is more is left out.
 
     Raises:
         CheckFailed: the Hub cannot be asked at all.
@@ -79,7 +79,7 @@ def read_family(
     below = set(seen) if descendants else set()
     while waiting:
         room = max(0, limit - len(family.models))
-        family.left_out += len(waiting[room:])
+        family.is_cut = family.is_cut or len(waiting) > room
         wave = waiting[:room]
         progress.start("reading models", len(wave), "models")
         found = _at_once(asker, wave, lambda each: _tell(progress, _read(asker, kept, each)))
