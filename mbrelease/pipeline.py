@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
     from mbrelease.hub.receipt import Receipt
+    from mbrelease.hub.signing_keys import Signer
 
 CARD = "README.md"
 STEPS = ("evaluate", "average", "select", "report", "assemble", "verify", "card", "push")
@@ -79,6 +81,8 @@ class Destination:
     api: HfApi
     repo_id: str
     tag: str | None = None
+    signer: Signer | None = None
+    """Signs the release and its receipt."""
 
 
 def release_variant(
@@ -264,24 +268,33 @@ class _Run:
         """Publish the release folder in one guarded commit."""
         from mbrelease.hub.plan import make_plan
         from mbrelease.hub.publish import Origin, publish
+        from mbrelease.hub.receipt import receipt_path
+        from mbrelease.hub.signed_plan import sign_plan
+        from mbrelease.hub.signing import sign_file
 
+        api, signer = destination.api, destination.signer
         release = self.project.release(self.variant)
         plan = make_plan(
             release,
             destination.repo_id,
             tag=destination.tag,
             checks=release_checks(Subject(release, self.project, self.variant)),
-            api=destination.api,
+            sign=signer is not None,
+            api=api,
         )
         decision = self.project.decision(self.variant)
         receipt = publish(
             plan,
-            api=destination.api,
+            api=api,
             progress=self.progress,
             receipts=self.project.receipts,
             origin=Origin(self.variant, sha256_file(decision) if decision.exists() else None),
+            sign=partial(sign_plan, signer=signer, api=api) if signer is not None else None,
         )
-        return Step("push", plan.has_changes, receipt.url), receipt
+        if signer is not None:
+            receipts = self.project.receipts
+            sign_file(receipt_path(receipts, receipt.repo_id, receipt.commit), signer)
+        return Step("push", receipt.commit != plan.head, receipt.url), receipt
 
     def _check_inputs(self) -> None:
         # Measuring can take hours: what would stop a later step is told before.

@@ -89,7 +89,9 @@ def _push(
     require_clean(plan)
     revisions = None
     if request.revisions is not None:
-        revisions = request.revisions.planned(source, plan, api)
+        revisions = request.revisions.planned(
+            source, plan, api, sign=bool(request.sign), signer=signer
+        )
         answer["revisions"] = show_revisions(revisions, quiet=request.as_json)
     # Before the push, so that what stands in the way of the announcement stops both.
     old_repo = source.supersedes if request.announced else None
@@ -110,7 +112,9 @@ def _push(
         "signed_by": signed_by,
     }
     if revisions is not None:
-        published = push_revisions(revisions, source, plan, api, quiet=request.as_json)
+        published = push_revisions(
+            revisions, source, plan, api, signer=signer, quiet=request.as_json
+        )
         answer["revisions"] = published
     announced = announce(api, old_repo, repo_id, quiet=request.as_json)
     answer |= announced

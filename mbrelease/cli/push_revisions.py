@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mbrelease.hub.plan import Plan
     from mbrelease.hub.revisions import Revision
+    from mbrelease.hub.signing_keys import Signer
 
 ALL = "all"
 
@@ -26,8 +27,10 @@ class RevisionRequest:
 
     steps: tuple[int, ...] | None
 
-    def planned(self, source: Source, plan: Plan, api: HfApi) -> list[Revision]:
-        """Compare them with the branches on the Hub.
+    def planned(
+        self, source: Source, plan: Plan, api: HfApi, *, sign: bool, signer: Signer | None
+    ) -> list[Revision]:
+        """Compare them with the branches on the Hub; ``signer`` may not be known in a plan.
 
         Raises:
             CheckFailed: a branch holds other weights, or the Hub cannot be asked.
@@ -62,6 +65,8 @@ class RevisionRequest:
             run=folder.name,
             release=source.subject.folder,
             url=plan.url,
+            sign=sign,
+            verifier=signer.verifier() if signer is not None else None,
             api=api,
         )
 
@@ -91,7 +96,13 @@ def show_revisions(revisions: list[Revision], *, quiet: bool) -> list[dict[str, 
 
 
 def push_revisions(
-    revisions: list[Revision], source: Source, plan: Plan, api: HfApi, *, quiet: bool
+    revisions: list[Revision],
+    source: Source,
+    plan: Plan,
+    api: HfApi,
+    *,
+    signer: Signer | None,
+    quiet: bool,
 ) -> list[dict[str, Any]]:
     """Publish those that are not there, in the order of their steps; returns it for ``--json``.
 
@@ -117,6 +128,7 @@ def push_revisions(
                     work=work,
                     receipts=source.receipts,
                     variant=source.variant,
+                    signer=signer,
                     api=api,
                     progress=bar,
                 )

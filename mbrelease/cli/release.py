@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mbrelease.cli.hub_names import require_repo_id
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, progress, step_line, talk
+from mbrelease.cli.sign_options import SignRequest, sign_options
 
 if TYPE_CHECKING:
     from mbrelease.pipeline import Destination, Release
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
+@sign_options
 @json_option
 @registry_option
 def command(
@@ -38,6 +41,7 @@ def command(
     tag: str | None,
     reason: str | None,
     device: Any,
+    sign: SignRequest,
     as_json: bool,
     registry_path: Path | None,
 ) -> None:
@@ -48,11 +52,13 @@ def command(
     """
     if (repo_id or tag) and not do_push:
         raise click.UsageError("--to and --tag go with --push")
+    if sign and not do_push:
+        raise click.UsageError("what is signed is what is published: give --push too")
     from mbrelease.pipeline import release_variant
     from mbrelease.registry.load import load_project
 
     project = load_project(registry_path)
-    destination = _destination(project, variant, repo_id, tag) if do_push else None
+    destination = _destination(project, variant, repo_id, tag, sign) if do_push else None
     with progress(quiet=as_json) as bar:
         release = release_variant(
             project,
@@ -72,7 +78,7 @@ def command(
 
 
 def _destination(
-    project: Project, variant: str, repo_id: str | None, tag: str | None
+    project: Project, variant: str, repo_id: str | None, tag: str | None, sign: SignRequest
 ) -> Destination:
     from mbrelease.errors import UserError
     from mbrelease.hub.client import connect
@@ -85,7 +91,8 @@ def _destination(
             f"variant '{name}' names no repo in {project.registry_path}",
             mend="give --to ORG/NAME",
         )
-    return Destination(connect(), repo_id, tag)
+    require_repo_id(repo_id)
+    return Destination(connect(), repo_id, tag, sign.signer())
 
 
 def _print_summary(release: Release) -> None:

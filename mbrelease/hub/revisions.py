@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,8 +29,13 @@ from mbrelease.hub.patience import patiently, read_patiently, waits_told_to
 from mbrelease.hub.plan import Plan
 from mbrelease.hub.problems import Problem, refusal
 from mbrelease.hub.publish import Origin, publish
-from mbrelease.hub.receipt import Receipt
-from mbrelease.hub.remote import GIT_ATTRIBUTES, RemoteFile, read_refs, read_tree
+from mbrelease.hub.receipt import Receipt, receipt_path
+from mbrelease.hub.remote import GIT_ATTRIBUTES, MAIN, RemoteFile, read_refs, read_tree
+from mbrelease.hub.remote_signature import read_remote_signature
+from mbrelease.hub.signed_files import SIGNATURE, parse_signature
+from mbrelease.hub.signed_plan import sign_plan
+from mbrelease.hub.signing import sign_file, signature_holds
+from mbrelease.hub.signing_keys import Signer, Verifier
 from mbrelease.metadata.regions import generated_keys, read_page
 from mbrelease.progress import SILENT, Progress
 from mbrelease.secrets import find_secrets
@@ -38,7 +44,6 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 README = "README.md"
-MAIN = "main"
 # What of the metadata of the release holds for its checkpoints too.
 METADATA_KEYS = ("license", "license_name", "license_link", "language", "library_name")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -61,6 +66,10 @@ class Revision:
     """Where its branch is now; ``None`` where there is none."""
     there: Mapping[str, RemoteFile] | None = None
     """What stands on the branch."""
+    sign: bool = False
+    """It is to be signed."""
+    is_signed: bool = False
+    """What stands on the branch is signed already, for these bytes and by the same signer."""
 
     @property
     def branch(self) -> str:
@@ -73,10 +82,11 @@ class Revision:
         if self.there is None:
             return "add"
         expected = self.small.keys() | self.weights.keys()
-        same = self.there.keys() - {GIT_ATTRIBUTES} == expected and all(
+        same = self.there.keys() - {GIT_ATTRIBUTES, SIGNATURE} == expected and all(
             _has(self.there[name], data) for name, data in self.small.items()
         )
-        if same and all(self.there[n].sha256 == sha for n, sha in self.weights.items()):
+        same = same and all(self.there[n].sha256 == sha for n, sha in self.weights.items())
+        if same and (self.is_signed or not self.sign):
             return "unchanged"
         # A branch that was made and not yet committed to holds no weights of its own.
         return "change" if any(name in self.there for name in self.weights) else "add"
@@ -94,7 +104,18 @@ class Revision:
                     "a published checkpoint is not replaced; delete the branch on the Hub if it is "
                     "wrong",
                 )
+        if not self.sign and self.there and SIGNATURE in self.there and self.state != "unchanged":
+            return Problem(
+                f"branch {self.branch} is signed, and its {SIGNATURE} would not hold for what is "
+                "sent",
+                "sign it too: --sign-key FILE",
+            )
         return None
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The sha256 of each file, by name: what a signature covers."""
+        return {**{name: sha256_bytes(data) for name, data in self.small.items()}, **self.weights}
 
 
 def branch_of(step: int) -> str:
@@ -110,6 +131,8 @@ def plan_revisions(
     run: str,
     release: Path,
     url: str,
+    sign: bool = False,
+    verifier: Verifier | None = None,
     api: HfApi,
 ) -> list[Revision]:
     """Compare checkpoints with the branches of ``repo_id``; nothing is sent.
@@ -120,6 +143,8 @@ def plan_revisions(
         name, run: what the model and its training run are called.
         release: the folder of the release, for the metadata of its card.
         url: the page of the model.
+        sign: they are to be signed.
+        verifier: who believes the signer, where that is known already.
         api: any client.
 
     Raises:
@@ -138,14 +163,17 @@ def plan_revisions(
             weights = _weights(source)
             text = metadata + _body(name, run, source.step, repo_id, url, weights)
             head = branches.get(branch_of(source.step))
-            found[source.step] = Revision(
+            revision = Revision(
                 step=source.step,
                 source=source,
                 small={README: text.encode(), **_small(source, release)},
                 weights=weights,
                 head=head,
                 there=read_tree(api, repo_id, head) if head is not None else None,
+                sign=sign,
             )
+            is_signed = sign and _is_signed(revision, repo_id, verifier, api)
+            found[source.step] = replace(revision, is_signed=is_signed)
     problems = [each.problem for each in found.values() if each.problem is not None]
     if problems:
         raise refusal(problems)
@@ -159,6 +187,7 @@ def publish_revision(
     work: Path,
     receipts: Path,
     variant: str | None,
+    signer: Signer | None = None,
     api: HfApi,
     progress: Progress = SILENT,
 ) -> Receipt:
@@ -170,6 +199,7 @@ def publish_revision(
         work: a folder to build it in; what is in it is removed.
         receipts: the folder of receipts.
         variant: the name in the registry.
+        signer: signs it, and its receipt.
         api: any client.
         progress: is told how far it is.
 
@@ -187,14 +217,19 @@ def publish_revision(
             if there is None:
                 there = read_tree(api, main.repo_id, head)
         plan = _plan(revision, main, folder, files, head, there)
-        return publish(
+        plan = replace(plan, sign=signer is not None)
+        receipt = publish(
             plan,
             api=api,
             progress=progress,
             message=f"Step {revision.step}",
             receipts=receipts,
             origin=Origin(variant, step=revision.step),
+            sign=partial(sign_plan, signer=signer, api=api) if signer is not None else None,
         )
+        if signer is not None:
+            sign_file(receipt_path(receipts, receipt.repo_id, receipt.commit), signer)
+        return receipt
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -285,6 +320,24 @@ def _small(source: Source, release: Path) -> dict[str, bytes]:
     if isinstance(source, Checkpoint) and len(source.weight_files) > 1:
         files[SHARD_INDEX] = (source.path / SHARD_INDEX).read_bytes()
     return files
+
+
+def _is_signed(revision: Revision, repo_id: str, verifier: Verifier | None, api: HfApi) -> bool:
+    """Whether what stands on the branch has a signature for these bytes, by whom we believe.
+
+    Where it is not known yet who signs, as in the plan of a job, whose it is is not asked.
+    """
+    if revision.there is None or revision.head is None or SIGNATURE not in revision.there:
+        return False
+    data = read_remote_signature(api, repo_id, revision.head)
+    if data is None:
+        return False
+    if verifier is not None:
+        return signature_holds(data, revision.digests, verifier)
+    try:
+        return parse_signature(data, SIGNATURE).digests == revision.digests
+    except CheckFailed:
+        return False
 
 
 def _branches(api: HfApi, repo_id: str) -> dict[str, str]:

@@ -171,14 +171,14 @@ def _keep_or_sign(
     ignored: Iterable[str],
 ) -> None:
     for data in earlier:
-        if _holds(data, digests, signer.verifier()):
+        if signature_holds(data, digests, signer.verifier()):
             if not place.exists() or place.read_bytes() != data:
                 write_bytes(place, data)
             return
     write_bytes(place, _sign(name, digests, signer, ignored))
 
 
-def _holds(data: bytes, digests: Mapping[str, str], verifier: Verifier) -> bool:
+def signature_holds(data: bytes, digests: Mapping[str, str], verifier: Verifier) -> bool:
     """Whether an earlier signature can stand for a new one; one that cannot is not an error."""
     try:
         # Compared first: to be asked about a certificate, Sigstore must be reached.

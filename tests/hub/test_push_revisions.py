@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi, snapshot_download
+from signing_keys import write_keys
 
 from mbrelease.cli.main import main
 from mbrelease.files import sha256_file
@@ -207,6 +208,51 @@ def test_several_repositories_each_have_their_own_receipt_and_one_no_stops_no_ot
     proxy.answers = lambda m, path: None
     assert main(call) == 0
     assert len(list(project.rglob("receipts/*/*.json"))) == 3
+
+
+def test_branches_are_signed_too_and_a_second_push_sends_nothing(
+    proxy, api: HfApi, project: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", proxy.url)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    private, public = write_keys(tmp_path / "keys")
+    call = ["push", "tiny-v2", "--revisions", "all", "--sign-key", str(private)]
+    assert main(call) == 0
+    heads = branches(api)
+    for branch in ("main", "step-10", "step-20"):
+        assert "model.sig" in files_at(api, branch)
+        named = ["--public-key", str(public)]
+        assert main(["verify", f"{REPO}@{branch}", "--signature", *named]) == 0
+        assert main(["pull-check", f"{REPO}@{branch}", *named]) == 0, "the receipt is signed too"
+    proxy.log.clear()
+    assert main(call) == 0
+    writes = [path for m, path, _ in proxy.log if m != "GET" and "validate" not in path]
+    assert writes == [] and branches(api) == heads
+    other = write_keys(tmp_path / "other")[0]
+    assert main([*call[:-1], str(other)]) == 0
+    assert all(branches(api)[name] != head for name, head in heads.items())
+
+
+def test_branches_that_are_there_are_signed_later_and_stay_so(
+    api: HfApi, project: Path, tmp_path: Path, capsys
+) -> None:
+    call, key = ["push", "tiny-v2", "--revisions", "10"], write_keys(tmp_path / "keys")[0]
+    assert main(call) == 0
+    assert main([*call, "--sign-key", str(key), "--plan"]) == 0
+    assert "change" in capsys.readouterr().out
+    assert main([*call, "--sign-key", str(key)]) == 0
+    signed = branches(api)["step-10"]
+    assert "model.sig" in files_at(api, "step-10")
+    assert main(call) == 0, "what holds needs no key"
+    assert branches(api)["step-10"] == signed
+    edited = b"---\nlicense: mit\n---\nOther words.\n"
+    api.upload_file(
+        path_or_fileobj=edited, path_in_repo="README.md", repo_id=REPO, revision="step-10"
+    )
+    capsys.readouterr()
+    assert main(call) == 1
+    assert "branch step-10 is signed, and its model.sig would not hold" in capsys.readouterr().err
+    assert main([*call, "--sign-key", str(key)]) == 0
 
 
 def test_an_alias_moves_when_the_push_is_proven(

@@ -332,6 +332,43 @@ def test_a_variant_of_one_checkpoint_is_released_without_a_policy(owls):
     assert open_checkpoint(owls / "releases" / "base").weights_sha256 == weights
 
 
+def test_a_release_is_pushed_with_a_signature_and_a_second_run_does_nothing(
+    owls, tmp_path, monkeypatch, capsys
+):
+    key, public = write_key(tmp_path)
+    with running(tmp_path / "hub") as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        call = ["release", "base", "--push", "--sign-key", str(key), "--json"]
+        receipts = []
+        for changes in (True, False):
+            capsys.readouterr()
+            assert main(call) == 0
+            told = json.loads(capsys.readouterr().out)
+            receipts.append(told["receipt"])
+            steps = {step["name"]: step["changed"] for step in told["steps"]}
+            assert steps["push"] is changes, told
+        assert receipts[0] == receipts[1] and "model.sig" in receipts[0]["files"]
+        assert main(["push", "--status", "owls/base", "--public-key", str(public)]) == 0
+        assert "signed by the key" in capsys.readouterr().out
+    assert main(["release", "base", "--sign-key", str(key)]) == 2
+    assert "give --push too" in capsys.readouterr().err
+
+
+def write_key(folder: Path) -> tuple[Path, Path]:
+    """A new private key and its public half."""
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    private, public = folder / "key.pem", folder / "key.pub"
+    pkcs8, nothing = form.PrivateFormat.PKCS8, form.NoEncryption()
+    private.write_bytes(key.private_bytes(form.Encoding.PEM, pkcs8, nothing))
+    spki = form.PublicFormat.SubjectPublicKeyInfo
+    public.write_bytes(key.public_key().public_bytes(form.Encoding.PEM, spki))
+    return private, public
+
+
 def test_a_parent_that_changed_is_checked_against_again(owls):
     release(owls)
     path = owls / "base" / "checkpoint-1" / "tokenizer.json"
