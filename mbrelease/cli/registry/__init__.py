@@ -11,6 +11,7 @@ COMMANDS = {
     "list": ("list_", "List the variants: repo, parents, released or planned."),
     "show": ("show", "Show one variant: its facts, its ancestors, its files."),
     "tree": ("tree", "Draw the family, or what descends from a variant."),
+    "graph": ("graph", "Draw the lineage: text, Mermaid, DOT, SVG, HTML."),
     "which": ("which", "Name the variants that fit: by descent, licence, data and more."),
     "path": ("path", "Tell how one variant comes from another."),
     "add": ("add", "Add a variant."),
