@@ -69,10 +69,11 @@ def style_sheet() -> str:
         ".g .tip{stroke:none}",
     ]
     rules += [
-        f".g .{state} rect,.g .{state} .mark{{stroke-dasharray:{dashes}}}"
+        f".g .{state} rect{{stroke-dasharray:{dashes}}}"
         for state, dashes in STATE_DASHES.items()
         if dashes
     ]
+    rules.append(f".g .unknown .mark{{stroke-dasharray:{STATE_DASHES['unknown']}}}")
     for kind, look in LOOKS.items():
         dashes = f";stroke-dasharray:{look.dashes}" if look.dashes else ""
         line = f"stroke:var(--{kind});stroke-width:{look.width}{dashes}"

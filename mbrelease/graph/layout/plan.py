@@ -162,7 +162,10 @@ class _Part:
         ]
         self.names = names
         pairs = [(line.older, line.newer) for line in inside if line.kind in made]
-        self.web: Web = weave(columns(len(names), pairs), inside)
+        versions = {
+            end for line in inside if line.kind not in made for end in (line.older, line.newer)
+        }
+        self.web: Web = weave(columns(len(names), pairs, versions), inside)
         self.entries = self._entries()
         self.sizes = [
             (sizes[name][0], max(sizes[name][1], STUB_HEIGHT * (len(self.entries[i]) + 0.5)))
