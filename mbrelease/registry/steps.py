@@ -7,27 +7,14 @@ are told where they stop being stated, for there silence is an answer.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from mbrelease.registry.changes import Change
 from mbrelease.registry.lineage import Step
 from mbrelease.registry.schema import Registry, Training, Variant
 from mbrelease.registry.seen import own_tokens
 
 _SETTINGS = ("objective", "mask_rate", "context")
-
-
-@dataclass(frozen=True)
-class Change:
-    """One fact that is not as it was; ``None`` is not stated."""
-
-    key: str
-    before: Any
-    after: Any
-
-    def as_json(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {"key": self.key, "before": self.before, "after": self.after}
 
 
 def step_changes(registry: Registry, step: Step) -> list[Change]:

@@ -13,6 +13,7 @@ COMMANDS = {
     "tree": ("tree", "Draw the family, or what descends from a variant."),
     "graph": ("graph", "Draw the lineage: text, Mermaid, DOT, SVG, HTML."),
     "which": ("which", "Name the variants that fit: by descent, licence, data and more."),
+    "history": ("history", "Tell from git every commit that changed a variant."),
     "path": ("path", "Tell how one variant comes from another."),
     "add": ("add", "Add a variant."),
     "set": ("set_", "Set a key of a variant, or remove one."),
