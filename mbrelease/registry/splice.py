@@ -190,7 +190,8 @@ def _out_of_block(text: str, spans: Sequence[tuple[int, int]], index: int, path:
     stop = _next_line(text, end) if last <= first or text[last:end].strip() else last
     if text[start:first].strip():
         # It begins on the line of its list's dash, to which the next one moves up.
-        if index + 1 == len(spans) or re.search(r"^\s*#", text[end : spans[index + 1][0]], re.M):
+        above = _end_of_line(text, end)
+        if index + 1 == len(spans) or "#" in text[above : spans[index + 1][0]]:
             raise Unsafe("it shares a line with something else", path)
         return Splice(first, spans[index + 1][0])
     column = first - start
