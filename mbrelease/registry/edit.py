@@ -8,6 +8,7 @@ files, what stands somewhere already is changed there.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from mbrelease.errors import UserError, did_you_mean
 from mbrelease.registry.document import Document, parse_document
 from mbrelease.registry.draft import Draft
+from mbrelease.registry.entry import NAME
 from mbrelease.registry.journal import finish, write_all
 from mbrelease.registry.load import project_of, read_bytes, read_registry
 from mbrelease.registry.lock import editing
@@ -238,6 +240,9 @@ def with_new_name(draft: Draft, old: str, new: str) -> Draft:
     _own_name(draft, old)
     if new == old:
         return draft
+    if not re.fullmatch(NAME, new):
+        mend = "names hold letters, digits, '.', '_' and '-', and start with a letter or digit"
+        raise UserError(f"{new!r} is no name", mend=mend)
     for shelf, what in _ONE_OF.items():
         if draft.whole.at((shelf, new)) is not None:
             raise UserError(f"'{new}' is {what} already", mend="choose another name")

@@ -183,7 +183,7 @@ def test_the_last_alias_leaves_an_empty_shelf_that_the_next_one_fills(registry):
         ("aliases: {'a': x, b: x}", "aliases: {b: x}"),
         ("aliases:\n  b: x\n\n  a: x", "aliases:\n  b: x"),
         ("aliases:\n  b: x\n\n  a: x\n\n\n", "aliases:\n  b: x\n\n\n"),
-        ("aliases:\n  b: x\n\n  # 1\n\n  # 2\n  a: x\n  c: x", "aliases:\n  b: x\n\n  # 1\n\n  c: x"),
+        ("aliases:\n  b: x\n\n  #\n\n  # a\n  a: x\n  c: x", "aliases:\n  b: x\n\n  #\n\n  c: x"),
     ],
 )  # fmt: skip
 def test_an_alias_goes_from_every_shape(tmp_path, before, after):
