@@ -11,12 +11,14 @@ import codecs
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 from yaml import events
 
+from mbrelease.registry.excerpt import LINE_BREAK
 from mbrelease.registry.mistakes import InvalidRegistry, Mistake
 from mbrelease.registry.scalars import plain_value
 
@@ -114,6 +116,11 @@ class Document:
         """Whether the registry itself begins with a byte order mark."""
         return self.files[0].has_bom
 
+    @property
+    def texts(self) -> dict[Path, str]:
+        """The text of each file."""
+        return {file.path: file.text for file in self.files}
+
     def file_of(self, node: Node) -> SourceFile:
         """The file that ``node`` stands in; its span is a place in the text of this file."""
         return self.files[node.file]
@@ -185,19 +192,23 @@ def parse_document(data: bytes, path: Path, *, file: int = 0) -> Document:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise InvalidRegistry(path, [_not_utf8(data, error.start)]) from error
+        told = [_not_utf8(data, error.start)]
+        texts = {path: data.decode(errors="replace")}
+        raise InvalidRegistry(path, told, texts=texts) from error
     has_bom = text.startswith(BOM)
     text = text.removeprefix(BOM)
-    unreadable = list(_unreadable(text))
+    unreadable = list(islice(_unreadable(text), MAX_MISTAKES_OF_A_KIND))
     if unreadable:
-        raise InvalidRegistry(path, unreadable[:MAX_MISTAKES_OF_A_KIND])
+        raise InvalidRegistry(path, unreadable, texts={path: text})
     composer = _Composer(text, file)
     try:
         root = composer.document()
     except _Stop as stop:
-        raise InvalidRegistry(path, [*composer.mistakes, stop.mistake]) from stop
+        told = [*composer.mistakes, stop.mistake]
+        raise InvalidRegistry(path, told, texts={path: text}) from stop
     except yaml.YAMLError as error:
-        raise InvalidRegistry(path, _not_yaml(text, error)) from error
+        told = _not_yaml(text, error)
+        raise InvalidRegistry(path, told, texts={path: text}) from error
     mistakes = composer.mistakes
     if file:
         mistakes = [replace(mistake, path=path) for mistake in mistakes]
@@ -384,8 +395,10 @@ def _unreadable(text: str) -> Iterator[Mistake]:
 
 
 def _place(text: str, index: int) -> tuple[int, int]:
-    start = text.rfind("\n", 0, index) + 1
-    return text.count("\n", 0, index) + 1, index - start + 1
+    line, start = 1, 0
+    for line_break in LINE_BREAK.finditer(text, 0, index):
+        line, start = line + 1, line_break.end()
+    return line, index - start + 1
 
 
 def _not_yaml(text: str, error: yaml.YAMLError) -> list[Mistake]:

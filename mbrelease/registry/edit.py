@@ -307,7 +307,7 @@ def _still_valid(before: Draft, after: Draft) -> Registry:
     except InvalidRegistry as error:
         read_registry(before.whole)  # was it wrong before? then that is to be mended first
         lead = f"nothing written: the change would make {shown_path(before.path)} invalid"
-        raise InvalidRegistry(before.path, error.mistakes, lead=lead) from error
+        raise InvalidRegistry(before.path, error.mistakes, lead=lead, texts=error.texts) from error
 
 
 def _variant_name(draft: Draft, name: str) -> str:

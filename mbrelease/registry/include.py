@@ -64,17 +64,19 @@ def read_parts(
     """
     read = partial(_read_all, path, changed or {})
     main, included_files, mistakes = at_one_moment(path, read, read_bytes)
-    documents, lost = [main], False
+    documents = [main]
+    texts: dict[Path, str] = {}
     for number, (included, data) in enumerate(included_files, 1):
         try:
             documents.append(parse_document(data, included, file=number))
         except InvalidRegistry as error:
-            lost = True
+            texts |= error.texts
             mistakes += [replace(mistake, path=included) for mistake in error.mistakes]
-    if lost:
+    if len(documents) <= len(included_files):
         # Names that stand in what could not be read would be told as lost.
         told = [mistake for document in documents for mistake in document.mistakes]
-        raise InvalidRegistry(path, [*told, *mistakes])
+        texts |= {one.path: one.text for one in documents}
+        raise InvalidRegistry(path, [*told, *mistakes], texts=texts)
     return documents, mistakes
 
 
@@ -221,7 +223,8 @@ def join(documents: Sequence[Document], of_include: Sequence[Mistake] = ()) -> D
     whole = Document(files, main.root, tuple(mistakes), repeated)
     if repeated > MAX_REPEATED_NODES:
         what = f"aliases repeat more than {MAX_REPEATED_NODES:,} values in all files together"
-        raise InvalidRegistry(main.path, [*mistakes, whole.mistake(("include",), what, key=True)])
+        told = [*mistakes, whole.mistake(("include",), what, key=True)]
+        raise InvalidRegistry(main.path, told, texts=whole.texts)
     told = list(mistakes)
     shelves = {name: [pair] for name, pair in _entries(main.root)}
     for document in documents[1:]:

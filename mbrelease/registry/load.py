@@ -57,5 +57,5 @@ def read_registry(document: Document) -> Registry:
     registry, mistakes = read_shape(document)
     mistakes = [*document.mistakes, *mistakes, *check_references(document)]
     if registry is None or mistakes:
-        raise InvalidRegistry(document.path, mistakes)
+        raise InvalidRegistry(document.path, mistakes, texts=document.texts)
     return registry

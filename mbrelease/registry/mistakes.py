@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mbrelease.errors import UserError
+from mbrelease.registry.excerpt import LINE_BREAK, excerpt, printable
+
+MAX_EXCERPTS = 20
+"""Mistakes that are shown with their source line; a flood of them is told in a line each."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,42 @@ class Mistake:
 
 
 class InvalidRegistry(UserError):
-    """A registry with mistakes; the message has a line for each, in the order of the file."""
+    """A registry with mistakes; the message has a line for each, in the order of the file.
 
-    def __init__(self, path: Path, mistakes: Sequence[Mistake], *, lead: str | None = None) -> None:
+    As text it has the line of the source and a caret beneath each.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        mistakes: Sequence[Mistake],
+        *,
+        lead: str | None = None,
+        texts: Mapping[Path, str] | None = None,
+    ) -> None:
         self.path = path
         self.mistakes = tuple(sorted(set(mistakes), key=_order))
-        lines = [
-            f"{shown_path(m.path or path)}:{m.line}:{m.column}: {m.message}" for m in self.mistakes
-        ]
+        self.lead = lead
+        self.texts = texts or {}
+        """What the files hold, as far as it could be read."""
+        lines = [self._line(mistake) for mistake in self.mistakes]
         super().__init__("\n".join([lead, *lines] if lead else lines))
+
+    def __str__(self) -> str:
+        said = [self.lead] if self.lead else []
+        lines: dict[Path, list[str]] = {}
+        for number, mistake in enumerate(self.mistakes):
+            said.append(self._line(mistake))
+            path = mistake.path or self.path
+            if path in self.texts and number < MAX_EXCERPTS:
+                if path not in lines:
+                    lines[path] = LINE_BREAK.split(self.texts[path])
+                said += excerpt(lines[path], mistake.line, mistake.column)
+        return "\n".join(said)
+
+    def _line(self, mistake: Mistake) -> str:
+        place = f"{shown_path(mistake.path or self.path)}:{mistake.line}:{mistake.column}"
+        return f"{place}: {printable(mistake.message)}"
 
     def as_json(self) -> list[dict[str, Any]]:
         """The mistakes for ``--json``."""

@@ -20,7 +20,7 @@ def mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str |
         try:
             load_project()
         except InvalidRegistry as error:
-            return str(error).splitlines()
+            return error.message.splitlines()
         return []
 
     return load

@@ -39,7 +39,11 @@ def test_lint_of_a_bad_one(here, capsys):
     assert main(["registry", "lint", "registry.yaml"]) == 1
     said = capsys.readouterr()
     sentence = "unknown relation 'finetuning', did you mean 'fine-tuning'?"
-    assert said.out == f"registry.yaml:17:41: {sentence}\n"
+    assert said.out == (
+        f"registry.yaml:17:41: {sentence}\n"
+        "  |     parents: [{variant: base, relation: finetuning}]\n"
+        "  |                                         ^\n"
+    )
     assert said.err == "1 mistake in registry.yaml\n"
     assert main(["registry", "lint", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == {

@@ -37,7 +37,7 @@ def command(path: Path | None, as_json: bool) -> int:
         if as_json:
             print_json({"path": shown_path(path), "valid": False, "mistakes": error.as_json()})
         else:
-            click.echo(error.message)
+            click.echo(str(error))
         count = len(error.mistakes)
         talk(f"{count} mistake{'s' if count != 1 else ''} in {shown_path(path)}")
         return 1
