@@ -270,7 +270,7 @@ class _Proposer:
         for base in model.bases:
             target = self.variant_of(base)
             if target is None or self.answers.skips(base):
-                self.result.remarks.append(self.lost_base(model, base))
+                self.lost_base(model, base)
                 continue
             if target == name or name in self.above(target):
                 self.result.remarks.append(
@@ -300,12 +300,11 @@ class _Proposer:
         known = self.variants.get(repo_id.casefold())
         return known or (self.variants.get(model.repo_id.casefold()) if model else None)
 
-    def lost_base(self, model: PublishedModel, base: str) -> str:
-        if self.answers.skips(base):
-            return f"{base}, a base model of {model.repo_id}, is skipped"
-        reason = self.family.unreadable.get(base)
-        why = f": {reason.why}" if reason else ", which was not read"
-        return f"{base}, a base model of {model.repo_id}, is no variant{why}"
+    def lost_base(self, model: PublishedModel, base: str) -> None:
+        """Tell why a base model is no parent; that it could not be read is told of itself."""
+        if base not in self.family.unreadable or self.answers.skips(base):
+            why = "is skipped" if self.answers.skips(base) else "was not read"
+            self.result.remarks.append(f"{base}, a base model of {model.repo_id}, {why}")
 
     def remark_on_merge(self, model: PublishedModel) -> None:
         named = {each.casefold() for each in model.bases}
