@@ -99,7 +99,8 @@ def issuing(key: Key) -> Iterator[Issuer]:
         def do_GET(self) -> None:
             address = urlsplit(self.path)
             if address.path == "/token":
-                if self.headers["authorization"] != f"Bearer {REQUEST_TOKEN}":
+                scheme, _, token = self.headers.get("authorization", "").partition(" ")
+                if (scheme.lower(), token) != ("bearer", REQUEST_TOKEN):
                     self.send_error(401)
                     return
                 (audience,) = parse_qs(address.query)["audience"]
