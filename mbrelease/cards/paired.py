@@ -51,6 +51,17 @@ def paired_interval(
     return found
 
 
+def kept_interval(
+    project: Project, task: AnyTask, key: str, own: EvidenceRecord, other: EvidenceRecord
+) -> Interval | None:
+    """What ``paired_interval`` kept, of either less the other; nothing is drawn."""
+    for one, two, sign in ((own, other, 1), (other, own, -1)):
+        kept = _kept(project.root / KEPT / f"{_name(task, key, one, two)}.json")
+        if kept is not None:
+            return kept if sign > 0 else (-kept[1], -kept[0])
+    return None
+
+
 def _kept(path: Path) -> Interval | None:
     """What stands at ``path``, unless nothing does or it is not what was left there."""
     try:

@@ -54,6 +54,6 @@ def _text(value: Any) -> str:
         return ", ".join(map(_text, value))
     if isinstance(value, dict):
         name = value.get("name", value.get("variant", value.get("use")))
-        rest = [f"{k} {_text(v)}" for k, v in value.items() if v is not name]
+        rest = [f"{k.replace('_', ' ')} {_text(v)}" for k, v in value.items() if v is not name]
         return (f"{name} ({'; '.join(rest)})" if rest else str(name)) if name else "; ".join(rest)
     return str(value)
