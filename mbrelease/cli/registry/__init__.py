@@ -15,7 +15,6 @@ COMMANDS = {
     "which": ("which", "Name the variants that fit: by descent, licence, data and more."),
     "history": ("history", "Tell from git every commit that changed a variant."),
     "diff": ("diff", "Set two variants side by side: config, training, data, evidence."),
-    "diff": ("diff", "Set two variants side by side: config, training, data, evidence."),
     "path": ("path", "Tell how one variant comes from another."),
     "add": ("add", "Add a variant."),
     "set": ("set_", "Set a key of a variant, or remove one."),
