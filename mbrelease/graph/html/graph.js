@@ -152,10 +152,8 @@
     svg.classList.toggle("choosing", node >= 0);
     panel.hidden = node < 0;
     panel.replaceChildren();
-    if (node < 0) {
-      history.replaceState(null, "", location.pathname + location.search);
-      return;
-    }
+    remember(node < 0 ? "" : "#" + encodeURIComponent(nodes[node].name));
+    if (node < 0) return;
     const [older, up] = reached(node, above, 0), [newer, down] = reached(node, below, 1);
     const versions = [...above[node], ...below[node]].filter(i => edges[i][2] === SUPERSEDES);
     for (const i of [...up, ...down, ...versions]) light(i);
@@ -167,7 +165,12 @@
     describe(node, older.size, newer.size);
     if (centred) look(node);
     else keepInSight(node);
-    history.replaceState(null, "", "#" + encodeURIComponent(nodes[node].name));
+  }
+
+  // So that the address leads here again.
+  function remember(hash) {
+    try { history.replaceState(null, "", location.pathname + location.search + hash); }
+    catch { /* a page without an address of its own */ }
   }
 
   // ---- the panel
