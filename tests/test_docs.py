@@ -1,5 +1,6 @@
 """The documentation is true: commands exist, links lead somewhere, generated pages are current."""
 
+import doctest
 import importlib.util
 import re
 import shlex
@@ -68,3 +69,17 @@ def test_the_command_reference_is_current():
     spec.loader.exec_module(module)
     current = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert current == module.reference(), "run `make docs`"
+
+
+def test_the_python_examples_print_what_the_page_says(tmp_path, monkeypatch):
+    """On the registry that docs/registry.md begins with."""
+    (registry, *_) = FENCE.findall((ROOT / "docs" / "registry.md").read_text(encoding="utf-8"))
+    (tmp_path / "registry.yaml").write_text(registry[1], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "python-api.md").read_text(encoding="utf-8")
+    examples = "\n".join(block for language, block in FENCE.findall(page) if language == "python")
+    told: list[str] = []
+    test = doctest.DocTestParser().get_doctest(examples, {}, "python-api.md", None, None)
+    results = doctest.DocTestRunner().run(test, out=told.append)
+    assert results.attempted > 15
+    assert not results.failed, "".join(told)
