@@ -114,7 +114,7 @@ def test_list_fits_a_terminal_of_80_columns():
     lines = [line.rstrip() for line in seen.decode().splitlines()]
     assert max(map(len, lines)) <= 80
     # Names and repo ids stand whole, so that they can be copied.
-    assert "   brettgenz/modernbert-science-dapt-v2" in lines
+    assert "  brettgenz/modernbert-science-dapt-v2" in lines
 
 
 def test_show_tells_lineage_defaults_and_places(here, capsys):

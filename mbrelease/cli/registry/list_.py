@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from mbrelease.cli.options import json_option, registry_option
-from mbrelease.cli.output import print_json, print_table
+from mbrelease.cli.output import print_json
+
+GAP = "  "
+_NONE = "–"
 
 
 @click.command("list")
@@ -25,19 +28,46 @@ def command(as_json: bool, registry_path: Path | None) -> None:
     if as_json:
         print_json([row.as_json() for row in rows])
         return
-    cells = [(row.name, row.state, "\n".join(row.parents) or "–", row.repo or "–") for row in rows]
-    if _fits_terminal(cells):
-        print_table(["variant", "state", "parents", "repo"], cells)
-    else:
-        stacked = [(f"{name}\n  {repo}", state, parents) for name, state, parents, repo in cells]
-        print_table(["variant, repo", "state", "parents"], stacked)
+    cells = [("variant", "state", "parents", "repo")]
+    cells += [
+        (row.name, row.state, ", ".join(row.parents) or _NONE, row.repo or _NONE) for row in rows
+    ]
+    if not _fits_terminal(cells):
+        cells = [("variant, repo", "state", "parents", "")]
+        cells += [
+            (f"{row.name}\n  {row.repo or _NONE}", row.state, "\n".join(row.parents) or _NONE, "")
+            for row in rows
+        ]
+    click.echo("\n".join(_table(cells)))
 
 
-def _fits_terminal(cells: Sequence[tuple[str, ...]]) -> bool:
+def _fits_terminal(cells: Sequence[Sequence[str]]) -> bool:
     """Whether each row has room on one line; in a pipe, where lines are searched, always."""
-    if not sys.stdout.isatty() or not cells:
+    if not sys.stdout.isatty():
         return True
-    columns = zip(*cells, strict=True)
-    width = sum(max(len(line) for cell in c for line in cell.split("\n")) for c in columns)
-    gaps = 3 * len(cells[0])  # as print_table sets them
-    return width + gaps <= shutil.get_terminal_size().columns
+    return sum(_widths(cells)) + 3 * len(GAP) <= shutil.get_terminal_size().columns
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [
+        max(len(line) for cell in column for line in cell.split("\n"))
+        for column in zip(*rows, strict=True)
+    ]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    # Not by rich, which takes seconds over ten thousand rows.
+    widths = _widths(rows)
+    yield from _lines(rows[0], widths)
+    yield "─" * (sum(widths) + len(GAP) * (len(widths) - 1))
+    for row in rows[1:]:
+        yield from _lines(row, widths)
+
+
+def _lines(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """A row, of several lines where a cell has several."""
+    columns = [cell.split("\n") for cell in row]
+    for index in range(max(map(len, columns))):
+        cells = [lines[index] if index < len(lines) else "" for lines in columns]
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        yield GAP.join(padded).rstrip()
