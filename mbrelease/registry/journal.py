@@ -14,14 +14,17 @@ is a rename, so it shows.
 from __future__ import annotations
 
 import base64
+import contextlib
+import glob
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from mbrelease.errors import UserError
-from mbrelease.files import sha256_bytes, sync, unreadable, unwritable, write_bytes
+from mbrelease.files import atomic_file, sha256_bytes, sync, unreadable, unwritable, write_bytes
 from mbrelease.registry.lock import editing, editing_at_once
 
 _TRIES = 20
@@ -35,8 +38,8 @@ T = TypeVar("T")
 class _Entry:
     """What one file is to hold."""
 
-    before: str
-    """The sha256 of the bytes that it held."""
+    before: str | None
+    """The sha256 of the bytes that it held; ``None`` if it was not there."""
     after: bytes
 
 
@@ -58,6 +61,8 @@ def at_one_moment(
     registry = registry.resolve()
     for _ in range(_TRIES):
         seen = _Seen(registry, read_bytes)
+        if seen.lacks_files:
+            break
         try:
             result = read(seen.read)
         except UserError:
@@ -93,6 +98,12 @@ class _Seen:
         return entry.after if entry is not None and sha256_bytes(data) == entry.before else data
 
     @property
+    def lacks_files(self) -> bool:
+        """Whether the journal has files that are not there yet, so that no pattern finds them."""
+        new = (path for path, entry in self._entries.items() if entry.before is None)
+        return not all(path.exists() for path in new)
+
+    @property
     def is_one_moment(self) -> bool:
         """Whether all that was read was there at once."""
         # The journal first: an edit whose journal is gone by now has changed its files by now.
@@ -109,25 +120,33 @@ def journal_path(registry: Path) -> Path:
 def write_all(registry: Path, before: Mapping[Path, bytes], after: Mapping[Path, bytes]) -> None:
     """Let files of ``registry`` hold ``after`` where they hold ``before``; the lock is held.
 
-    All paths are resolved; a file that is not there yet may be written alone.
+    All paths are resolved; a file that is not there yet has no ``before``.
 
     Raises:
         UserError: a file cannot be written.
     """
-    if len(after) == 1:
+    with contextlib.ExitStack() as files:
         for path, data in after.items():
-            _replace(path, data)
-        return
+            _sweep(path)
+            _staged(files, path, data)
+        # All bytes are on the disk by now: only renames are left, which a full disk cannot stop.
+        if len(after) > 1:
+            _write_journal(registry, before, after)
+    _remove(journal_path(registry))
+
+
+def _write_journal(
+    registry: Path, before: Mapping[Path, bytes], after: Mapping[Path, bytes]
+) -> None:
     files = [
         {
             "path": _named(registry, path),
-            "before": sha256_bytes(before[path]),
+            "before": sha256_bytes(before[path]) if path in before else None,
             "after": base64.b64encode(data).decode(),
         }
         for path, data in after.items()
     ]
     write_bytes(journal_path(registry), json.dumps({"version": 1, "files": files}).encode())
-    finish(registry)
 
 
 def finish(registry: Path) -> None:
@@ -136,23 +155,19 @@ def finish(registry: Path) -> None:
     Raises:
         UserError: a file cannot be read or written, or the journal is damaged.
     """
-    path = journal_path(registry)
-    if _mark(path) is None:
+    journal = journal_path(registry)
+    if _mark(journal) is None:
         return
-    for file, entry in _read(path).items():
-        try:
-            now = file.read_bytes()
-        except FileNotFoundError:
-            continue  # a person removed it
-        except OSError as error:
-            raise unreadable(file, error) from error
-        if sha256_bytes(now) == entry.before:
-            _replace(file, entry.after)
-    try:
-        path.unlink(missing_ok=True)
-        sync(path.parent)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    with contextlib.ExitStack() as files:
+        for path, entry in _read(journal).items():
+            _sweep(path)
+            try:
+                now = sha256_bytes(path.read_bytes()) if path.exists() else None
+            except OSError as error:
+                raise unreadable(path, error) from error
+            if now == entry.before:
+                _staged(files, path, entry.after)
+    _remove(journal)
 
 
 def _finish_if_free(registry: Path) -> None:
@@ -165,9 +180,30 @@ def _finish_if_free(registry: Path) -> None:
                 return  # what is read is whole all the same
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _staged(files: contextlib.ExitStack, path: Path, data: bytes) -> None:
+    """Have ``data`` on the disk, and in the place of ``path`` when ``files`` are closed."""
     mode = path.stat().st_mode & 0o7777 if path.exists() else None
-    write_bytes(path, data, mode=mode)
+    file = files.enter_context(atomic_file(path, mode=mode))
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed editors had not renamed yet; the lock is held."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
+def _remove(journal: Path) -> None:
+    try:
+        journal.unlink()
+        sync(journal.parent)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise unwritable(journal, error) from error
 
 
 def _read(journal: Path) -> dict[Path, _Entry]:
@@ -176,7 +212,7 @@ def _read(journal: Path) -> dict[Path, _Entry]:
         content: Any = json.loads(journal.read_bytes())
         return {
             _inside(journal.parent, str(file["path"])): _Entry(
-                str(file["before"]),
+                None if file["before"] is None else str(file["before"]),
                 base64.b64decode(file["after"], validate=True),
             )
             for file in content["files"]
