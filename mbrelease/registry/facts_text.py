@@ -89,6 +89,7 @@ def _lineage(steps: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for step in steps:
         yield f"  lineage: {step['child']} ← {step['parent']} ({step['relation']})"
         yield from (f"    {change_text(change)}" for change in step["changes"])
+        yield from (f"    {part}: {what}" for part, what in step.get("files", {}).items())
 
 
 def _seen(seen: Mapping[str, Any]) -> Iterator[str]:
