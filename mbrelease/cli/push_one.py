@@ -16,6 +16,7 @@ from mbrelease.cli.push_revisions import RevisionRequest, push_revisions, show_r
 from mbrelease.cli.push_source import Source
 from mbrelease.cli.sign_options import SignRequest
 from mbrelease.errors import UserError
+from mbrelease.hub.stopped import telling_what_is_left
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -71,7 +72,18 @@ def push_one(
         _push(request, source, repo_id, checks, signer, api, answer)
     except UserError as error:
         return Outcome(repo_id, answer, error)
+    except KeyboardInterrupt as stop:
+        _tell_what_is_left(stop, request)
+        raise
     return Outcome(repo_id, answer, None)
+
+
+def _tell_what_is_left(stop: KeyboardInterrupt, request: Request) -> None:
+    """Say what stands, where somebody pressed Ctrl-C after the commit was asked for."""
+    from mbrelease.hub.stopped import Stopped
+
+    if isinstance(stop, Stopped):
+        talk(stop.sentence([f"let the alias {name} mean it" for name in request.aliases]))
 
 
 def _push(
@@ -99,9 +111,10 @@ def _push(
     if request.plan_only:
         return
     receipt = _publish(plan, request, source, signer, api)
-    told = _record(source, repo_id, request, receipt)
-    receipt = receipt.model_copy(update={"aliases": told or receipt.aliases})
-    path = _keep(source.receipts, receipt, signer)
+    with telling_what_is_left(receipt.commit, ["sign the receipt"] if signer else []):
+        told = _record(source, repo_id, request, receipt)
+        receipt = receipt.model_copy(update={"aliases": told or receipt.aliases})
+        path = _keep(source.receipts, receipt, signer)
     signed_by = signer.verifier().name if signer is not None else None
     if not request.as_json:
         _show_receipt(receipt, path, signed_by)

@@ -13,6 +13,7 @@ from mbrelease.hub.patience import patiently
 from mbrelease.hub.plan import Plan
 from mbrelease.hub.reconcile import Finding, Outcome, reconcile
 from mbrelease.hub.remote import read_pull_requests
+from mbrelease.hub.stopped import telling_what_is_left
 from mbrelease.progress import Progress
 
 if TYPE_CHECKING:
@@ -49,6 +50,19 @@ def commit(
         Moved: the branch has left ``head``.
     """
     before = read_pull_requests(api, plan.repo_id) if plan.create_pr else {}
+    with telling_what_is_left(None):
+        return _commit(plan, head, operations, message, before, api, progress)
+
+
+def _commit(
+    plan: Plan,
+    head: str | None,
+    operations: Sequence[CommitOperationAdd | CommitOperationDelete],
+    message: str,
+    before: Mapping[str, str],
+    api: HfApi,
+    progress: Progress,
+) -> Landed:
     error: Exception | None = None
     for attempt in range(1, COMMIT_TRIES + 1):
         try:

@@ -13,12 +13,12 @@ import hashlib
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from mbrelease.errors import CheckFailed, UserError
@@ -46,6 +46,8 @@ CHUNK_BYTES = 1 << 20
 LARGE_BYTES = 10_000_000
 """From here on a file is no text, and the Hub keeps it as an object of its own."""
 FORGOTTEN_SECONDS = 7 * 86_400
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -138,18 +140,56 @@ def download(
     for file in files:
         _refuse_to_leave(file.path)
     progress.start("reading back", sum(file.size_bytes for file in files), "bytes")
-    downloads = [_Download(api, repo_id, commit, file, folder, progress) for file in files]
+    downloads = {
+        file.path: _Download(api, repo_id, commit, file, folder, progress).run for file in files
+    }
+    return _at_once(downloads, api, repo_id)
+
+
+def read_heads(
+    api: HfApi, repo_id: str, commit: str, files: Collection[Wanted]
+) -> dict[str, str | None]:
+    """Ask by which hash the Hub knows what it would serve of ``files`` at ``commit``, by path.
+
+    It is git's hash, or the sha256 of a large file; ``None`` where there is no such file.
+
+    Raises:
+        CheckFailed: they are served as those of another commit.
+        Interrupted: the Hub could not be asked.
+    """
+    heads = {
+        file.path: _Download(api, repo_id, commit, file, Path(), SILENT).head for file in files
+    }
+    return _at_once(heads, api, repo_id)
+
+
+def _at_once(
+    jobs: Mapping[str, Callable[[], Answer]], api: HfApi, repo_id: str
+) -> dict[str, Answer]:
+    """The answers of ``jobs``, of which a few are done at a time."""
     pool = ThreadPoolExecutor(DOWNLOADS_AT_ONCE)
     try:
-        jobs = [(each, pool.submit(copy_context().run, each.run)) for each in downloads]
-        served = {}
-        for each, job in jobs:
+        begun = [(name, pool.submit(copy_context().run, job)) for name, job in jobs.items()]
+        answers = {}
+        for name, job in begun:
             with _interruptible(api, repo_id):
-                served[each.file.path] = job.result()
+                answers[name] = job.result()
     finally:
         # After a failure or Ctrl-C, what has not begun is not begun.
         pool.shutdown(cancel_futures=True)
-    return served
+    return answers
+
+
+def _mended(ask: Callable[[], Answer]) -> Answer:
+    """What ``ask`` returns, however often the connection breaks."""
+    for pause in PAUSES_SECONDS:
+        try:
+            return patiently(ask)
+        except Exception as error:
+            if not _may_mend(error):
+                raise
+            time.sleep(pause)
+    return patiently(ask)
 
 
 def difference(file: LocalFile, served: Served | None) -> str | None:
@@ -191,14 +231,19 @@ class _Download:
 
     def run(self) -> Served | None:
         """Fetch it, however often the connection breaks; ``None`` where there is no such file."""
-        for pause in PAUSES_SECONDS:
-            try:
-                return patiently(self._fetch)
-            except Exception as error:
-                if not _may_mend(error):
-                    raise
-                time.sleep(pause)
-        return patiently(self._fetch)
+        return _mended(self._fetch)
+
+    def head(self) -> str | None:
+        """The hash of the object that is served for it; ``None`` where there is no such file."""
+        return _mended(self._head)
+
+    def _head(self) -> str | None:
+        try:
+            return self._check_head()
+        except Exception as error:
+            if _says_missing(error):
+                return None
+            raise
 
     def _fetch(self) -> Served | None:
         try:
@@ -239,8 +284,12 @@ class _Download:
             self.place.symlink_to(self.file.at_hand.resolve())
         return served
 
-    def _check_head(self) -> None:
-        """See that the client would take what is served for the file of this commit."""
+    def _check_head(self) -> str | None:
+        """See that the client would take what is served for the file of this commit.
+
+        Returns:
+            The hash by which the Hub knows the object: git's, or the sha256 of a large file.
+        """
         found = self.api.get_hf_file_metadata(url=self._url(), token=self.api.token)
         if found.commit_hash != self.commit:
             told = found.commit_hash[:12] if found.commit_hash else "none"
@@ -249,6 +298,7 @@ class _Download:
                 f"for at {self.commit[:12]}",
                 mend="run the same command again; if it stays, tell the Hub",
             )
+        return found.etag
 
     def _url(self) -> str:
         return f"{self.api.endpoint}/{self.repo_id}/resolve/{self.commit}/{quote(self.file.path)}"

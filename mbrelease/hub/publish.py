@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from mbrelease.hub.contents import LocalFile
 from mbrelease.hub.moved import Moved, take_over, with_edits
 from mbrelease.hub.patience import attempts, patiently, read_patiently, waits_told_to
 from mbrelease.hub.plan import Plan
+from mbrelease.hub.proven import proven
 from mbrelease.hub.receipt import (
     PlanSummary,
     PublishedFile,
@@ -26,12 +27,14 @@ from mbrelease.hub.receipt import (
     Verified,
     now,
     read_receipt,
+    read_receipts,
     receipt_path,
     write_receipt,
 )
 from mbrelease.hub.reconcile import holds
 from mbrelease.hub.remote import (
     GIT_ATTRIBUTES,
+    RemoteFile,
     read_head,
     read_pull_requests,
     read_remote,
@@ -39,6 +42,7 @@ from mbrelease.hub.remote import (
 )
 from mbrelease.hub.rights import is_job
 from mbrelease.hub.sending import deletions, send_files
+from mbrelease.hub.stopped import telling_what_is_left
 from mbrelease.hub.tagging import ensure_tag
 from mbrelease.hub.taken_over import forget, write_card
 from mbrelease.hub.verifying import verify_published
@@ -105,19 +109,35 @@ def publish(
         edited = with_edits(plan, api, receipts, base=base)
         edited.require_clean()
         final, landed = _follow(edited, api, progress, message, sign)
-        with _saying_it_landed(landed):
-            receipt = _earlier_receipt(final, landed, receipts)
-        if receipt is None:
-            verified = verify_published(final, landed, api, progress)
+        rest = ["read it back"]
+        rest += [f"set the tag {final.tag}"] if final.tag is not None else []
+        rest += ["write the receipt"]
+        with telling_what_is_left(landed.commit, rest):
+            receipt = _prove(final, landed, api, progress, receipts, origin)
+            rest.remove("read it back")
+            if final.tag is not None:
+                ensure_tag(final, landed.commit, api)
+                rest.remove(f"set the tag {final.tag}")
+            receipt = receipt.model_copy(update={"tag": final.tag or receipt.tag})
             with _saying_it_landed(landed):
-                receipt = _receipt(final, landed, api, origin, verified)
-        if final.tag is not None:
-            ensure_tag(final, landed.commit, api)
-        receipt = receipt.model_copy(update={"tag": final.tag or receipt.tag})
-    with _saying_it_landed(landed):
-        write_receipt(receipts, receipt)
+                write_receipt(receipts, receipt)
     forget(final)
     return receipt
+
+
+def _prove(
+    plan: Plan, landed: Landed, api: HfApi, progress: Progress, receipts: Path, origin: Origin
+) -> Receipt:
+    """Read the commit back and load it, unless a receipt tells that this was done."""
+    with _saying_it_landed(landed):
+        receipt = _earlier_receipt(plan, landed, receipts)
+        if receipt is not None:
+            return receipt
+        tree = read_tree(api, plan.repo_id, landed.commit)
+        earlier = read_receipts(receipts, plan.repo_id, plan.endpoint)
+    known = proven(plan.files, tree, earlier, _versions())
+    verified = verify_published(plan, landed, api, progress, known)
+    return _receipt(plan, landed, tree, origin, verified)
 
 
 @contextmanager
@@ -262,8 +282,13 @@ def _earlier_receipt(plan: Plan, landed: Landed, receipts: Path) -> Receipt | No
     return receipt if same_files and same_place else None
 
 
-def _receipt(plan: Plan, landed: Landed, api: HfApi, origin: Origin, verified: Verified) -> Receipt:
-    tree = read_tree(api, plan.repo_id, landed.commit)
+def _receipt(
+    plan: Plan,
+    landed: Landed,
+    tree: Mapping[str, RemoteFile],
+    origin: Origin,
+    verified: Verified,
+) -> Receipt:
     return Receipt(
         repo_id=plan.repo_id,
         endpoint=plan.endpoint,

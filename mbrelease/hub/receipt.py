@@ -50,6 +50,12 @@ class Verified(_Frozen):
     """The checks that the downloaded model passed, such as ``loading.masked_lm``."""
     not_loaded: str | None = None
     """Why no library loaded it; ``None`` where one did."""
+    read_before: dict[str, str] = {}
+    """Of each file that was not downloaded again: the commit at which the very object of the Hub
+    was, by its receipt."""
+    loaded_before: str | None = None
+    """The commit at which ``loading`` was passed, by the same files and libraries, where the model
+    was not loaded again."""
 
 
 class Receipt(_Frozen):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -240,3 +242,51 @@ def test_a_process_of_its_own_pushes_without_torch_and_without_the_clients_noise
     assert done.returncode == 0, done.stderr
     assert "100%" not in done.stderr and "huggingface_hub" not in done.stderr
     assert str(api.token) not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ("/commit/", "it is not known whether the commit arrived: run the same command again"),
+        ("/resolve/", "left to do: read it back, set the tag v1, write the receipt"),
+        ("/tag/", "left to do: set the tag v1, write the receipt"),
+    ],
+)
+def test_ctrl_c_after_the_commit_says_that_it_stands_and_what_is_left(
+    part: str,
+    told: str,
+    proxy,
+    at_hub: HfApi,
+    release: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", proxy.url)
+    pressed: list[str] = []
+
+    def press(method: str, path: str) -> bool:
+        if part in path and not pressed:
+            pressed.append(path)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        return False
+
+    proxy.refuse = press
+    assert main(["push", str(release), "--to", REPO, "--tag", "v1"]) == 130
+    err = capsys.readouterr().err
+    assert told in err and "error: interrupted" in err
+    commit = at_hub.list_repo_commits(REPO)[0].commit_id
+    assert (f"the commit {commit} stands" in err) == (part != "/commit/")
+    assert main(["push", str(release), "--to", REPO, "--tag", "v1"]) == 0
+    assert len(at_hub.list_repo_commits(REPO)) == 2
+    assert [tag.target_commit for tag in at_hub.list_repo_refs(REPO).tags] == [
+        at_hub.list_repo_commits(REPO)[0].commit_id
+    ]
+
+
+@pytest.mark.parametrize("option", ["--tag", "--base", "--message"])
+def test_an_option_that_is_given_twice_is_no_silent_choice(
+    option: str, release: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["push", str(release), "--to", REPO, option, "a", option, "b"]) == 2
+    assert f"error: {option} is given 2 times" in capsys.readouterr().err

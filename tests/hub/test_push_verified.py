@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import HfApi
 
 from mbrelease.errors import CheckFailed
-from mbrelease.hub import download, sending
+from mbrelease.hub import download, sending, verifying
 from mbrelease.hub.plan import make_plan
 from mbrelease.hub.publish import Origin, publish
 from mbrelease.hub.receipt import Receipt, read_receipt, receipt_path
@@ -65,6 +65,73 @@ def test_the_receipt_says_what_was_verified_and_by_what(api: HfApi, release: Pat
     ]
     root = release.parent / "receipts"
     assert read_receipt(receipt_path(root, REPO, receipt.commit)) == receipt
+
+
+def test_after_a_change_to_the_card_only_the_card_is_read_back(
+    proxy, cut_api: HfApi, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other objects of the Hub are those whose bytes were read and loaded before."""
+    plan = make_plan(release, REPO, api=cut_api)
+    first = publish(plan, api=cut_api, receipts=release.parent / "receipts")
+    proxy.log.clear()
+    monkeypatch.setattr(verifying, "check_downloaded", None)
+    for words in ("More.", "Even more."):
+        (release / "README.md").write_text((release / "README.md").read_text() + f"{words}\n")
+        notes = Notes()
+        plan = make_plan(release, REPO, api=cut_api)
+        receipt = publish(plan, api=cut_api, receipts=release.parent / "receipts", progress=notes)
+        verified, before = receipt.what_was_verified, first.what_was_verified
+        assert verified is not None and before is not None
+        others = set(receipt.files) - {"README.md"}
+        assert verified.files == 1
+        assert verified.bytes == (release / "README.md").stat().st_size
+        assert verified.read_before == dict.fromkeys(others, first.commit), "also the second time"
+        assert (verified.loading, verified.loaded_before) == (before.loading, first.commit)
+        assert notes.lines[-1].startswith(f"not loaded again: it was at {first.commit[:12]}")
+    got = {path.partition("/resolve/")[2] for m, path, _ in proxy.log if m == "GET"}
+    assert {path.partition("/")[2] for path in got if path} == {"README.md"}
+    assert proxy.count("HEAD", f"/resolve/{receipt.commit}/model.safetensors") == 1
+
+
+@pytest.mark.parametrize("change", ["config", "versions", "receipt"])
+def test_what_is_loaded_is_loaded_again_after_any_change_to_it(
+    change: str, proxy, cut_api: HfApi, release: Path
+) -> None:
+    receipts = release.parent / "receipts"
+    first = publish(make_plan(release, REPO, api=cut_api), api=cut_api, receipts=receipts)
+    card, config = release / "README.md", release / "config.json"
+    card.write_text(card.read_text() + "More.\n")
+    path = receipt_path(receipts, REPO, first.commit)
+    if change == "config":
+        config.write_text(config.read_text() + "\n")
+    elif change == "versions":
+        path.write_text(path.read_text().replace('"torch": "', '"torch": "0.'))
+    else:
+        path.unlink()
+    proxy.log.clear()
+    notes = Notes()
+    plan = make_plan(release, REPO, api=cut_api)
+    receipt = publish(plan, api=cut_api, receipts=receipts, progress=notes)
+    assert notes.lines[-1] == "it loads, as it was downloaded"
+    verified = receipt.what_was_verified
+    assert verified is not None and verified.loaded_before is None
+    assert verified.files == {"config": 2, "versions": 1, "receipt": len(receipt.files)}[change]
+    is_read = proxy.count("GET", f"/resolve/{receipt.commit}/model.safetensors") == 1
+    assert is_read == (change == "receipt")
+
+
+def test_an_object_that_is_no_longer_served_as_itself_stops_the_push(
+    proxy, cut_api: HfApi, release: Path
+) -> None:
+    receipts = release.parent / "receipts"
+    publish(make_plan(release, REPO, api=cut_api), api=cut_api, receipts=receipts)
+    (release / "README.md").write_text((release / "README.md").read_text() + "More.\n")
+    other = {"etag": f'"{"0" * 40}"', "x-linked-etag": f'"{"0" * 64}"'}
+    proxy.headers = lambda m, path: other if "/model.safetensors" in path else {}
+    plan = make_plan(release, REPO, tag="v2", api=cut_api)
+    with pytest.raises(CheckFailed, match=r"model\.safetensors is served as another object \(0000"):
+        publish(plan, api=cut_api, receipts=receipts)
+    assert tags(cut_api) == [] and len(list(receipts.rglob("*.json"))) == 1
 
 
 def test_without_torch_the_receipt_says_that_nothing_was_loaded(
