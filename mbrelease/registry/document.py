@@ -1,37 +1,25 @@
-"""A YAML document as values *and* places: where each key and value stands in the text.
-
-PyYAML's events are composed here, not by PyYAML, because its constructors forget the places,
-let the last of two equal keys win, and read YAML 1.1 (see ``scalars``). libyaml parses where
-PyYAML was built with it; the pure Python parser gives the same events, more slowly.
-"""
+"""A YAML document as values *and* places: where each key and value stands in the text."""
 
 from __future__ import annotations
 
 import codecs
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
-from yaml import events
 
+from mbrelease.registry.composing import Composer, Origin, Stop
 from mbrelease.registry.excerpt import LINE_BREAK
 from mbrelease.registry.mistakes import InvalidRegistry, Mistake
-from mbrelease.registry.scalars import plain_value
+from mbrelease.registry.nodes import Node as Node
 
 BOM = "\ufeff"
-PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-MAX_DEPTH = 40
-# Nodes that aliases may repeat, all together: a bomb of nine lists of nine stops at once. Long
-# text counts as several, so that repeating one long text is no way around.
-MAX_REPEATED_NODES = 100_000
-CHARACTERS_OF_A_NODE = 100
 MAX_MISTAKES_OF_A_KIND = 20
 
-_STRING_TAGS = (None, "!", "tag:yaml.org,2002:str")
 _CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?: .*)?$|^={7}$", re.MULTILINE)
 _TAB_INDENT = re.compile(r"^ *\t", re.MULTILINE)
 _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -41,37 +29,6 @@ _HINTS = {
     "could not find expected ':'": "a key ends with ':'",
     "found undefined alias": "define it with & above",
 }
-
-
-@dataclass(slots=True)
-class Node:
-    """A value and its span: characters ``start`` to ``end``; line and column count from 1."""
-
-    value: Any
-    start: int
-    end: int
-    line: int
-    column: int
-    size: int = 1
-    """Values in it, itself included, with aliases spelt out."""
-    flow: bool = False
-    """Written in braces or brackets."""
-    shared: bool = False
-    """An alias: its content stands elsewhere."""
-    keys: dict[str, Node] | None = None
-    """Of a mapping."""
-    children: dict[str, Node] | list[Node] | None = None
-    """Of a mapping or a sequence."""
-    file: int = 0
-    """Which of the document's files it stands in."""
-
-    def child(self, step: str | int) -> Node | None:
-        """The value under a key or at an index, if there is one."""
-        if isinstance(self.children, dict):
-            return self.children.get(str(step))
-        if isinstance(self.children, list) and isinstance(step, int):
-            return self.children[step] if 0 <= step < len(self.children) else None
-        return None
 
 
 @dataclass(frozen=True)
@@ -100,6 +57,8 @@ class Document:
     """What is wrong with the YAML though it could be read, such as a key given twice."""
     repeated: int = 0
     """Values that aliases repeat."""
+    hints: dict[tuple[str, str], str] = field(default_factory=dict, compare=False, repr=False)
+    """What was proposed so far for names that lead nowhere (see ``entries.lost``)."""
 
     @property
     def path(self) -> Path:
@@ -200,10 +159,12 @@ def parse_document(data: bytes, path: Path, *, file: int = 0) -> Document:
     unreadable = list(islice(_unreadable(text), MAX_MISTAKES_OF_A_KIND))
     if unreadable:
         raise InvalidRegistry(path, unreadable, texts={path: text})
-    composer = _Composer(text, file)
+    composer = Composer(text, Origin(file))
     try:
         root = composer.document()
-    except _Stop as stop:
+        if root is None:
+            raise Stop(Mistake(1, 1, "the registry is empty"))
+    except Stop as stop:
         told = [*composer.mistakes, stop.mistake]
         raise InvalidRegistry(path, told, texts={path: text}) from stop
     except yaml.YAMLError as error:
@@ -214,163 +175,6 @@ def parse_document(data: bytes, path: Path, *, file: int = 0) -> Document:
         mistakes = [replace(mistake, path=path) for mistake in mistakes]
     files = (SourceFile(path, text, has_bom, root),)
     return Document(files, root, tuple(mistakes), composer.repeated)
-
-
-class _Stop(Exception):
-    """A mistake after which reading on makes no sense."""
-
-    def __init__(self, mistake: Mistake) -> None:
-        super().__init__(mistake.message)
-        self.mistake = mistake
-
-
-class _Composer:
-    """Builds nodes from events, gathering mistakes."""
-
-    def __init__(self, text: str, file: int) -> None:
-        self.text = text
-        self.file = file
-        self.events: Iterator[Any] = yaml.parse(text, Loader=PARSER)
-        self.mistakes: list[Mistake] = []
-        self.anchors: dict[str, Node | None] = {}
-        self.repeated = 0
-
-    def document(self) -> Node:
-        """The one document of the text."""
-        next(self.events)  # the start of the stream
-        if isinstance(next(self.events), events.StreamEndEvent):
-            raise _Stop(Mistake(1, 1, "the registry is empty"))
-        root = self.node(next(self.events), 0)
-        next(self.events)  # the end of the document
-        after = next(self.events)
-        if not isinstance(after, events.StreamEndEvent):
-            raise _Stop(_at(after, "a registry is one YAML document; this starts another"))
-        return root
-
-    def node(self, event: Any, depth: int) -> Node:
-        """The node that ``event`` begins."""
-        if isinstance(event, events.AliasEvent):
-            return self.alias(event)
-        if depth > MAX_DEPTH:
-            raise _Stop(_at(event, f"nested more than {MAX_DEPTH} deep"))
-        if event.anchor is not None:
-            self.anchors[event.anchor] = None  # not finished
-        if isinstance(event, events.ScalarEvent):
-            node = self.scalar(event)
-        elif isinstance(event, events.MappingStartEvent):
-            node = self.mapping(event, depth)
-        else:
-            node = self.sequence(event, depth)
-        if event.anchor is not None:
-            self.anchors[event.anchor] = node
-        return node
-
-    def alias(self, event: Any) -> Node:
-        target = self.anchors.get(event.anchor)
-        if target is None:
-            known = event.anchor in self.anchors
-            problem = "contains itself" if known else "is not defined above"
-            raise _Stop(_at(event, f"alias *{event.anchor} {problem}"))
-        self.repeated += target.size
-        if self.repeated > MAX_REPEATED_NODES:
-            raise _Stop(_at(event, f"aliases repeat more than {MAX_REPEATED_NODES:,} values"))
-        start, end = event.start_mark, event.end_mark
-        return replace(
-            target,
-            start=start.index,
-            end=end.index,
-            line=start.line + 1,
-            column=start.column + 1,
-            shared=True,
-        )
-
-    def scalar(self, event: Any) -> Node:
-        if event.tag not in _STRING_TAGS:
-            self.mistakes.append(_at(event, f"tag {_short_tag(event.tag)} is not allowed here"))
-        text = event.value
-        plain = event.implicit[0] and not event.style
-        if event.style == '"' and any("\ud800" <= c <= "\udfff" for c in text):
-            self.mistakes.append(_at(event, "half of a surrogate pair is no character"))
-            text = text.encode("utf-8", "replace").decode()
-        node = self.new(event, plain_value(text) if plain else text)
-        node.size += len(text) // CHARACTERS_OF_A_NODE
-        if event.style in ("|", ">") and "+" not in self.text[node.start : node.start + 3]:
-            # The parsers end a block scalar where the next token starts.
-            node.end = node.start + len(self.text[node.start : node.end].rstrip())
-        return node
-
-    def sequence(self, event: Any, depth: int) -> Node:
-        self.no_tag(event)
-        node = self.new(event, [])
-        children: list[Node] = []
-        while not isinstance(event := next(self.events), events.SequenceEndEvent):
-            child = self.node(event, depth + 1)
-            children.append(child)
-            node.size += child.size
-        node.value = [child.value for child in children]
-        node.children = children
-        self.close(node, event, children[-1] if children else None)
-        return node
-
-    def mapping(self, event: Any, depth: int) -> Node:
-        self.no_tag(event)
-        node = self.new(event, {})
-        keys: dict[str, Node] = {}
-        children: dict[str, Node] = {}
-        last: Node | None = None
-        while not isinstance(event := next(self.events), events.MappingEndEvent):
-            key, name = self.key(event)
-            last = child = self.node(next(self.events), depth + 1)
-            if name in keys:
-                first = keys[name].line
-                message = f"key '{name}' is given twice, first on line {first}"
-                self.mistakes.append(Mistake(key.line, key.column, message))
-                continue
-            keys[name], children[name] = key, child
-            node.size += child.size + len(name) // CHARACTERS_OF_A_NODE
-        node.value = {name: child.value for name, child in children.items()}
-        node.keys, node.children = keys, children
-        self.close(node, event, last)
-        return node
-
-    def key(self, event: Any) -> tuple[Node, str]:
-        """A key and its text: ``2024`` and ``yes`` are names here, not a number and a truth."""
-        if not isinstance(event, events.ScalarEvent):
-            raise _Stop(_at(event, "a key must be plain text"))
-        if event.value == "<<" and not event.style:
-            self.mistakes.append(_at(event, "merge keys (<<) are not supported; write them out"))
-        return self.new(event, event.value), event.value
-
-    def no_tag(self, event: Any) -> None:
-        if event.tag not in (None, "!"):
-            self.mistakes.append(_at(event, f"tag {_short_tag(event.tag)} is not allowed here"))
-
-    def new(self, event: Any, value: Any) -> Node:
-        start = event.start_mark
-        return Node(
-            value,
-            start.index,
-            event.end_mark.index,
-            start.line + 1,
-            start.column + 1,
-            flow=bool(getattr(event, "flow_style", False)),
-            file=self.file,
-        )
-
-    def close(self, node: Node, event: Any, last: Node | None) -> None:
-        """Set where a collection ends: block style ends with its last value, not at the next."""
-        if node.flow:
-            node.end = event.end_mark.index
-        else:
-            node.end = node.start if last is None else last.end
-
-
-def _at(event: Any, message: str) -> Mistake:
-    return Mistake(event.start_mark.line + 1, event.start_mark.column + 1, message)
-
-
-def _short_tag(tag: str) -> str:
-    return tag.replace("tag:yaml.org,2002:", "!!")
 
 
 def _not_utf8(data: bytes, position: int) -> Mistake:

@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from mbrelease.errors import did_you_mean
-from mbrelease.registry.document import Document, Node
+from mbrelease.registry.document import Document
+
+MAX_HINTS = 20
+"""Names for which the nearest of many is looked for: that takes longer than all else."""
+_MANY = 200
 
 
-def keys(document: Document, *path: str | int) -> dict[str, Node]:
+def value_at(document: Document, path: Iterable[str | int]) -> Any:
+    """The plain value at ``path``; ``None`` if there is none."""
+    value = document.root.value
+    for step in path:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def keys(document: Document, *path: str | int) -> dict[str, Any]:
     """The entries of the mapping at ``path``, if it is one."""
-    node = document.at(path)
-    children = node.children if node is not None else None
-    return children if isinstance(children, dict) else {}
+    value = value_at(document, path)
+    return value if isinstance(value, dict) else {}
 
 
-def items(document: Document, *path: str | int) -> list[Node]:
+def items(document: Document, *path: str | int) -> list[Any]:
     """The items of the list at ``path``, if it is one."""
-    node = document.at(path)
-    children = node.children if node is not None else None
-    return children if isinstance(children, list) else []
+    value = value_at(document, path)
+    return value if isinstance(value, list) else []
 
 
 def text(document: Document, *path: str | int) -> str | None:
     """The text at ``path``, if there is one."""
-    node = document.at(path)
-    return node.value if node is not None and isinstance(node.value, str) else None
+    value = value_at(document, path)
+    return value if isinstance(value, str) else None
 
 
 def texts(document: Document, *path: str | int) -> list[tuple[int, str]]:
     """The texts in the list at ``path``, each with its position."""
-    nodes = enumerate(items(document, *path))
-    return [(index, node.value) for index, node in nodes if isinstance(node.value, str)]
+    values = enumerate(items(document, *path))
+    return [(index, value) for index, value in values if isinstance(value, str)]
 
 
-def lost(what: str, name: str, known: Iterable[str]) -> str:
+def lost(document: Document, what: str, name: str, known: Collection[str]) -> str:
     """The complaint about a name that leads nowhere."""
-    return f"{what} '{name}' is not in the registry{hint(name, known)}"
+    asked = (what, name)
+    if asked not in document.hints:
+        look = len(known) < _MANY or len(document.hints) < MAX_HINTS
+        document.hints[asked] = hint(name, known) if look else ""
+    return f"{what} '{name}' is not in the registry{document.hints[asked]}"
 
 
 def hint(name: str, known: Iterable[str]) -> str:

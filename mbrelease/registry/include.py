@@ -15,9 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from mbrelease.errors import UserError, did_you_mean
 from mbrelease.files import unreadable
-from mbrelease.registry.document import MAX_REPEATED_NODES, Document, Node, parse_document
+from mbrelease.registry.composing import MAX_REPEATED_NODES
+from mbrelease.registry.document import Document, Node, parse_document
 from mbrelease.registry.journal import at_one_moment
 from mbrelease.registry.mistakes import InvalidRegistry, Mistake, shown_path
+from mbrelease.registry.nodes import Inside
 from mbrelease.registry.project import REGISTRY_NAME
 
 SHELVES = {
@@ -242,7 +244,7 @@ def join(documents: Sequence[Document], of_include: Sequence[Mistake] = ()) -> D
     }
     value = {name: child.value for name, child in children.items()}
     if isinstance(main.root.children, dict):
-        root = replace(main.root, value=value, keys=keys, children=children)
+        root = main.root.with_inside(value, Inside(keys, children))
         whole = replace(whole, root=root)
     return replace(whole, mistakes=tuple(told))
 
@@ -282,4 +284,4 @@ def _shelf(whole: Document, name: str, nodes: Sequence[Node], told: list[Mistake
             else:
                 keys[entry], children[entry] = node.keys[entry], child
     value = {entry: child.value for entry, child in children.items()}
-    return replace(nodes[0], value=value, keys=keys, children=children)
+    return nodes[0].with_inside(value, Inside(keys, children))

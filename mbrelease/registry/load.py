@@ -40,11 +40,10 @@ def load_project(path: Path | None = None) -> Project:
 
 def project_of(document: Document, registry: Registry) -> Project:
     """The project of a ``registry`` that was read from ``document``."""
-    variants = document.at(("variants",))
-    places = {
-        name: (document.file_of(key).path.resolve(), key.line)
-        for name, key in ((variants.keys or {}) if variants is not None else {}).items()
-    }
+    files = [file.path.resolve() for file in document.files]
+    node = document.at(("variants",))
+    variants = (node.keys or {}) if node is not None else {}
+    places = {name: (files[key.file], key.line) for name, key in variants.items()}
     return Project(registry, document.path.resolve(), places)
 
 

@@ -8,11 +8,12 @@ place does not hide a lost parent in another. What has not the right shape is pa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from mbrelease.errors import did_you_mean
-from mbrelease.registry.document import Document, Node
+from mbrelease.registry.document import Document
 from mbrelease.registry.entries import items, keys, lost, text
 from mbrelease.registry.lineage import cycles
 from mbrelease.registry.mistakes import Mistake
@@ -50,7 +51,7 @@ def _parents(document: Document) -> Iterator[Mistake]:
             if parent is None:
                 continue
             if parent not in variants:
-                yield document.mistake(path, lost("parent", parent, variants))
+                yield document.mistake(path, lost(document, "parent", parent, variants))
             elif parent in graph[name]:
                 yield document.mistake(path, f"parent '{parent}' is given twice")
             else:
@@ -69,7 +70,7 @@ def _supersedes(document: Document) -> Iterator[Mistake]:
         older = text(document, *path)
         graph[name] = [older] if older in variants else []
         if older is not None and older not in variants:
-            yield document.mistake(path, lost("superseded variant", older, variants))
+            yield document.mistake(path, lost(document, "superseded variant", older, variants))
     for cycle in cycles(graph):
         message = f"cycle in supersedes: {' → '.join(cycle)}"
         yield document.mistake(("variants", cycle[0], "supersedes"), message)
@@ -95,34 +96,34 @@ def _suites_and_policies(document: Document) -> Iterator[Mistake]:
         for name in variants:
             wanted = text(document, "variants", name, key)
             if wanted is not None and wanted not in known:
-                yield document.mistake(("variants", name, key), lost(key, wanted, known))
+                yield document.mistake(("variants", name, key), lost(document, key, wanted, known))
     for name in keys(document, "policies"):
         path = ("policies", name, "reference")
         reference = text(document, *path)
         if reference is not None and reference not in variants:
-            yield document.mistake(path, lost("reference", reference, variants))
+            yield document.mistake(path, lost(document, "reference", reference, variants))
 
 
 def _tasks(document: Document) -> Iterator[Mistake]:
     for suite in keys(document, "suites"):
         seen: set[str] = set()
-        for index, node in enumerate(items(document, "suites", suite)):
+        for index, value in enumerate(items(document, "suites", suite)):
             path = ("suites", suite, index)
             name = text(document, *path, "name")
             if name is not None and name in seen:
                 message = f"task '{name}' is given twice in suite '{suite}'"
                 yield document.mistake((*path, "name"), message)
             seen.update([name] if name is not None else [])
-            task = _task(node)
+            task = _task(value)
             if isinstance(task, TrainedTask) and task.needs_train and task.data.train is None:
                 message = f"task '{name}' trains {task.trains} and needs data.train"
                 yield document.mistake((*path, "data"), message, key=True)
 
 
-def _task(node: Node) -> AnyTask | None:
-    """The task that ``node`` describes, if it describes one rightly."""
+def _task(value: Any) -> AnyTask | None:
+    """The task that ``value`` describes, if it describes one rightly."""
     try:
-        return _TASK.validate_python(node.value)
+        return _TASK.validate_python(value)
     except ValidationError:
         return None
 
@@ -157,8 +158,8 @@ def _policy_metrics(document: Document) -> Iterator[Mistake]:
 
 def _metric_problem(document: Document, metric: str, suite: str) -> str | None:
     wanted, _, label = metric.rpartition("/")
-    tasks = {text(document, "suites", suite, index, "name"): node
-             for index, node in enumerate(items(document, "suites", suite))}  # fmt: skip
+    tasks = {text(document, "suites", suite, index, "name"): value
+             for index, value in enumerate(items(document, "suites", suite))}  # fmt: skip
     if wanted not in tasks:
         hint = did_you_mean(wanted, [name for name in tasks if name is not None])
         return f"no task '{wanted}' in suite '{suite}'" + (f", {hint}" if hint else "")
@@ -175,7 +176,7 @@ def _aliases(document: Document) -> Iterator[Mistake]:
     for alias in keys(document, "aliases"):
         target = text(document, "aliases", alias)
         if target is not None and target not in variants:
-            yield document.mistake(("aliases", alias), lost("variant", target, variants))
+            yield document.mistake(("aliases", alias), lost(document, "variant", target, variants))
         if alias in variants:
             message = f"alias '{alias}' is also the name of a variant"
             yield document.mistake(("aliases", alias), message, key=True)

@@ -44,7 +44,7 @@ def _peers(document: Document) -> Iterator[Mistake]:
 
 
 def _models(document: Document, table: Path) -> Iterator[Mistake]:
-    known = [*keys(document, "variants"), *keys(document, "peers")]
+    known = {**keys(document, "variants"), **keys(document, "peers")}
     bands = [
         (*table, "bands", index, "models")
         for index, _ in enumerate(items(document, *table, "bands"))
@@ -54,7 +54,7 @@ def _models(document: Document, table: Path) -> Iterator[Mistake]:
         seen: set[str] = set()
         for index, model in texts(document, *path):
             if model not in known:
-                yield document.mistake((*path, index), lost("model", model, known))
+                yield document.mistake((*path, index), lost(document, "model", model, known))
             elif model in seen:
                 yield document.mistake((*path, index), f"model '{model}' is given twice")
             seen.add(model)
@@ -81,7 +81,7 @@ def _document_sets(document: Document, table: Path) -> Iterator[Mistake]:
         named.append((path, text(document, *path) or ""))
     for path, name in named:
         if name and name not in known:
-            yield document.mistake(path, lost("document set", name, known))
+            yield document.mistake(path, lost(document, "document set", name, known))
 
 
 def _card(document: Document, variant: str) -> Iterator[Mistake]:
@@ -91,7 +91,7 @@ def _card(document: Document, variant: str) -> Iterator[Mistake]:
         path = ("variants", variant, "card", key)
         for index, name in texts(document, *path):
             if name not in known:
-                yield document.mistake((*path, index), lost(what, name, known))
+                yield document.mistake((*path, index), lost(document, what, name, known))
 
 
 def _measured_uses(document: Document, variant: str) -> Iterator[Mistake]:

@@ -9,7 +9,7 @@ import yaml
 from valid_registry import VALID
 
 from mbrelease.errors import UserError
-from mbrelease.registry import document
+from mbrelease.registry import composing
 from mbrelease.registry.load import load_project
 
 # (what to replace in the valid registry, by what, the complaint)
@@ -223,7 +223,7 @@ def test_deep_nesting_stops(mistakes):
 
 def test_without_libyaml_the_same_is_said(mistakes, monkeypatch):
     with_libyaml = mistakes(VALID.replace("fine-tuning", "finetuning"))
-    monkeypatch.setattr(document, "PARSER", yaml.SafeLoader)
+    monkeypatch.setattr(composing, "PARSER", yaml.SafeLoader)
     assert mistakes(VALID) == []
     assert mistakes(VALID.replace("fine-tuning", "finetuning")) == with_libyaml
     tab = "version: 1\nvariants:\n\ta: {}\n"
