@@ -92,12 +92,10 @@ def command(
             asker, kept, wanted, descendants=descendants, limit=limit, progress=told
         )
     new = keep_answers(path, decided) if decided else 0
-    synced = sync(project, family, read_answers(path), write=False)
-    if synced.proposal.questions and not as_json and sys.stdin.isatty() and sys.stderr.isatty():
-        asked = _ask(synced.proposal.questions)
+    if not as_json and sys.stdin.isatty() and sys.stderr.isatty():
+        asked = _ask(sync(project, family, read_answers(path), write=False).proposal.questions)
         new += keep_answers(path, asked) if asked else 0
-    if new or write:
-        synced = sync(project, family, read_answers(path), write=write)
+    synced = sync(project, family, read_answers(path), write=write)
     lost = [repo_id for repo_id in wanted if repo_id in family.unreadable and repo_id in ids]
     if as_json:
         print_json(_as_json(project, asker.endpoint, family, synced))
