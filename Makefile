@@ -26,6 +26,7 @@ docs: $(INSTALLED)
 	$(BIN)/python docs/generate_reference.py
 	$(BIN)/mbrelease registry schema > registry.schema.json
 	$(BIN)/python docs/generate_gallery.py
+	$(BIN)/python docs/generate_graph.py
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/averaging.py

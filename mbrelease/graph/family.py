@@ -49,6 +49,8 @@ class Node:
     """Whether another variant of the registry supersedes it."""
     aliases: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
+    summary: str = ""
+    """The sentence of its card, cut where it is long."""
     facts: tuple[tuple[str, str], ...] = ()
     """What else the registry says, a name and a text each."""
 
@@ -167,6 +169,7 @@ def read_graph(
             superseded=row.name in superseded,
             aliases=tuple(aliases.get(row.name, ())),
             figures=tuple((figures or {}).get(row.name, ())),
+            summary=_summary(registry.variants[row.name]),
             facts=tuple(_facts(project, row.name)),
         )
         for row in summaries(project)
@@ -188,14 +191,17 @@ def _edges(name: str, variant: Variant) -> Iterator[Edge]:
         yield Edge(variant.supersedes, name, SUPERSEDES)
 
 
+def _summary(variant: Variant) -> str:
+    text = " ".join((variant.card.summary or "").split())
+    return text if len(text) <= _SUMMARY_CHARACTERS else text[:_SUMMARY_CHARACTERS] + "…"
+
+
 def _facts(project: Project, name: str) -> Iterator[tuple[str, str]]:
     """What a reader may want to know beside what the node says."""
     variant, defaults = project.registry.variants[name], project.registry.defaults
-    summary = variant.card.summary or ""
     languages = defaults.languages if variant.languages is None else variant.languages
     training, architecture = variant.training, variant.architecture
     said = {
-        "summary": summary[:_SUMMARY_CHARACTERS] + "…" * (len(summary) > _SUMMARY_CHARACTERS),
         "license": variant.license or defaults.license,
         "languages": ", ".join(languages),
         "parameters": architecture and _count(architecture.parameters),

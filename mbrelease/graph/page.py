@@ -97,6 +97,7 @@ def _node(node: Node) -> dict[str, Any]:
         "repo": node.repo,
         "href": f"{HUB_PAGES}/{node.repo}" if public else None,
         "state": node.state_words,
+        "summary": node.summary,
         "aliases": node.aliases,
         "facts": [*aliases, *figures, *node.facts],
     }

@@ -138,7 +138,7 @@ def _stub(stub: Stub) -> Iterator[str]:
     if not stub.backward:
         yield f'<path class="tip {stub.kind}" {own} d="{_tip(stub.right, stub.y, 1)}"/>'
     words = LOOKS[stub.kind].word
-    yield _text(stub.left + 3, stub.y - 5, words, f"word {stub.kind}", own)
+    yield _text(stub.left + 3, stub.y - 6, words, f"word {stub.kind}", own)
 
 
 def _beside(i: int, beside: Beside) -> str:

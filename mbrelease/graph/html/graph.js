@@ -200,7 +200,7 @@
   }
 
   function describe(node, older, newer) {
-    const { name, repo, href, state, facts } = nodes[node];
+    const { name, repo, href, state, summary, facts } = nodes[node];
     panel.append(made("h2", name));
     if (repo) {
       const link = made(href ? "a" : "span", repo);
@@ -208,6 +208,7 @@
       panel.append(made("p", "", link));
     }
     panel.append(made("p", state));
+    if (summary) panel.append(made("p", summary));
     const list = document.createElement("dl");
     for (const [what, text] of facts) list.append(made("dt", what), made("dd", text));
     if (facts.length) panel.append(list);
@@ -341,9 +342,10 @@
 
   function start() {
     const named = nodes.findIndex(({ name }) => "#" + encodeURIComponent(name) === location.hash);
-    if (named >= 0) choose(named, { centred: true });
-    else if (fitting() >= LEAST_READABLE || !nodes.length) fit();
-    else {
+    const readable = fitting() >= LEAST_READABLE || !nodes.length;
+    if (readable) fit();
+    if (named >= 0) choose(named, { centred: !readable });
+    else if (!readable) {
       // Too large to be read as a whole: begin with the ancestors at the left.
       const { top, height } = place(0), zoom = 0.7;
       centre(stage().width / zoom / 2, top + height / 2, zoom);

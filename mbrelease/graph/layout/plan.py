@@ -10,7 +10,7 @@ from mbrelease.graph.layout.heights import heights
 from mbrelease.graph.layout.rows import adjacent, rows
 from mbrelease.graph.layout.stations import Line, Web, weave
 
-STUB_HEIGHT = 16.0
+STUB_HEIGHT = 18.0
 """What a line with its word takes at the left of a box."""
 ARROW = 9.0
 _GAP = 16.0
