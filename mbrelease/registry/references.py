@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from mbrelease.errors import did_you_mean
+from mbrelease.registry.architectures import check_architectures
 from mbrelease.registry.document import Document
 from mbrelease.registry.entries import items, keys, lost, text
 from mbrelease.registry.lineage import cycles
@@ -21,6 +22,9 @@ from mbrelease.registry.table_references import check_tables
 from mbrelease.registry.tasks import AnyTask, TrainedTask
 
 Path = tuple[str | int, ...]
+
+MAX_SHOWN = 12
+"""Names of a circle."""
 
 _TASK: TypeAdapter[AnyTask] = TypeAdapter(AnyTask)
 
@@ -35,6 +39,7 @@ def check_references(document: Document) -> list[Mistake]:
         *_tasks(document),
         *_policy_metrics(document),
         *_aliases(document),
+        *check_architectures(document),
         *check_tables(document),
     ]
 
@@ -58,7 +63,7 @@ def _parents(document: Document) -> Iterator[Mistake]:
                 graph[name].append(parent)
                 places[name, parent] = path
     for cycle in cycles(graph):
-        message = f"cycle in parents: {' → '.join(cycle)}"
+        message = f"cycle in parents: {_round(cycle)}"
         yield document.mistake(places[cycle[0], cycle[1]], message)
 
 
@@ -72,8 +77,15 @@ def _supersedes(document: Document) -> Iterator[Mistake]:
         if older is not None and older not in variants:
             yield document.mistake(path, lost(document, "superseded variant", older, variants))
     for cycle in cycles(graph):
-        message = f"cycle in supersedes: {' → '.join(cycle)}"
+        message = f"cycle in supersedes: {_round(cycle)}"
         yield document.mistake(("variants", cycle[0], "supersedes"), message)
+
+
+def _round(cycle: list[str]) -> str:
+    """A circle as a sentence shows it; of a long one its ends."""
+    if len(cycle) > MAX_SHOWN:
+        cycle = [*cycle[: MAX_SHOWN - 2], f"… {len(cycle) - MAX_SHOWN + 1} more …", cycle[-1]]
+    return " → ".join(cycle)
 
 
 def _repos(document: Document) -> Iterator[Mistake]:

@@ -96,6 +96,8 @@ def _card(document: Document, variant: str) -> Iterator[Mistake]:
 
 def _measured_uses(document: Document, variant: str) -> Iterator[Mistake]:
     uses = ("variants", variant, "card", "intended_use")
+    if not items(document, *uses):
+        return
     tasks = _tasks_of(document, variant)
     for use, _ in enumerate(items(document, *uses)):
         path = (*uses, use, "measured_by")
