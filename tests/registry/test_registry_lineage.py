@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
+from mbrelease.cli.main import main
 from mbrelease.registry import lineage
 from mbrelease.registry.schema import Registry
 
@@ -128,3 +130,15 @@ def test_a_line_of_descent_ten_thousand_long_is_no_recursion():
 )
 def test_cycles(graph, expected):
     assert list(lineage.cycles(graph)) == expected
+
+
+@pytest.mark.parametrize(("steps", "code"), [(400, 0), (401, 2)])
+def test_a_tree_as_json_is_no_deeper_than_readers_go(tmp_path, capsys, steps, code):
+    lines = ["version: 1", "family: x", "variants:", "  v0: {}"]
+    for i in range(1, steps + 1):
+        lines.append(f"  v{i}: {{parents: [{{variant: v{i - 1}, relation: merging}}]}}")
+    (tmp_path / "registry.yaml").write_text("\n".join(lines))
+    call = ["registry", "tree", "--json", "--registry", str(tmp_path / "registry.yaml")]
+    assert main(call) == code
+    said = capsys.readouterr()
+    assert "deeper than programs read nested JSON" in said.err if code else json.loads(said.out)

@@ -9,10 +9,14 @@ import click
 
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json
+from mbrelease.errors import UserError
 
 if TYPE_CHECKING:
     from mbrelease.registry.lineage import TreeLine
     from mbrelease.registry.project import Project
+
+MAX_JSON_DEPTH = 400
+"""Each step is a list in an object; Python's reader ends at a thousand levels."""
 
 
 @click.command("tree")
@@ -32,6 +36,12 @@ def command(variant: str | None, as_json: bool, registry_path: Path | None) -> N
     start = project.resolve_name(variant) if variant is not None else None
     lines = list(lineage.tree(project.registry, start))
     if as_json:
+        deepest = max((line.depth for line in lines), default=0)
+        if deepest > MAX_JSON_DEPTH:
+            raise UserError(
+                f"the tree is {deepest:,} steps deep, deeper than programs read nested JSON",
+                mend="mbrelease registry list --json, which names the parents of each",
+            )
         print_json(lineage.nested(lines))
         return
     for line in lines:
