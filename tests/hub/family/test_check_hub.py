@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Run
 from huggingface_hub import HfApi
-from published import BASE, BIO, DAPT1, DAPT2, LARGE, card, child, config, publish
+from published_family import BASE, BIO, DAPT1, DAPT2, LARGE, card, child, config, publish
+from sync_project import Run
 
 FAMILY = """\
 version: 1

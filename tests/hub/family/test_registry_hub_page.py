@@ -7,9 +7,9 @@ import re
 import shlex
 from pathlib import Path
 
-from conftest import Run
 from huggingface_hub import HfApi
-from published import BASE, card, child, config, publish
+from published_family import BASE, card, child, config, publish
+from sync_project import Run
 
 PAGE = (Path(__file__).parents[3] / "docs" / "registry-hub.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)

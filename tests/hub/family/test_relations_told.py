@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from published import BASE, BIO, CONFIG, card, child, config
+from published_family import BASE, BIO, CONFIG, card, child, config
 
 from mbrelease.hub.family.kept import Kept
 from mbrelease.hub.family.model import PublishedModel, read_model

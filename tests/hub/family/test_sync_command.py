@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Run
 from huggingface_hub import HfApi
-from published import BASE, BIO, DAPT1, DAPT2, LARGE, card, child, config, publish
+from published_family import BASE, BIO, DAPT1, DAPT2, LARGE, card, child, config, publish
+from sync_project import Run
 
 from mbrelease.registry.load import load_project
 

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import REGISTRY, Run
 from huggingface_hub import HfApi
-from published import BASE, BIO, DAPT1, DAPT2, child, config, publish, publish_family
+from published_family import BASE, BIO, DAPT1, DAPT2, child, config, publish, publish_family
+from sync_project import REGISTRY, Run
 
 from mbrelease.hub.rehearsal.faults import parse_fault
 from mbrelease.hub.rehearsal.server import running

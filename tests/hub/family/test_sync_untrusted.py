@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Run
 from huggingface_hub import HfApi
-from published import BASE, card, child, config, publish
+from published_family import BASE, card, child, config, publish
+from sync_project import Run
 
 from mbrelease.registry.load import load_project
 
