@@ -69,4 +69,6 @@ def _plain(value: object) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    return {None: "null", True: "true", False: "false"}.get(value, repr(value))  # type: ignore[call-overload, no-any-return]
+    if value is None or isinstance(value, bool):  # not by equality: 1 is no truth
+        return str(value).lower() if value is not None else "null"
+    return repr(value)

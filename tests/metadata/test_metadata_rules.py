@@ -133,6 +133,7 @@ FAULTS = [
     ("tags:\n- modernbert", "tags: modernbert",
      "README.md:12: tags is 'modernbert' and must be a list of texts"),
     ("- modernbert", "- 7", "README.md:13: tags[0] is 7 and must be text"),
+    ("- modernbert", "- 1", "README.md:13: tags[0] is 1 and must be text"),
     ("- modernbert", "- 2024-01-01", "'2024-01-01' is a date to YAML 1.1 and text to YAML 1.2"),
     # emissions
     ("  emissions: 12.5\n", "", "README.md:14: co2_eq_emissions has no 'emissions'"),
