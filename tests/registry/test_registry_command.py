@@ -122,8 +122,8 @@ def test_show_tells_lineage_defaults_and_places(here, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["variant"] == "child"
     assert answer["aliases"] == ["production"]
-    step = {"child": "child", "parent": "base", "relation": "fine-tuning", "changes": []}
-    assert answer["lineage"] == [step]
+    step = {"child": "child", "parent": "base", "relation": "fine-tuning"}
+    assert answer["lineage"] == [{**step, "changes": [], "files": {}}]
     assert answer["defined_in"] == {"file": "registry.yaml", "line": 15}
     assert answer["files"]["decision"] == {"path": "decisions/child.json", "exists": False}
     assert main(["registry", "show", "child"]) == 0
