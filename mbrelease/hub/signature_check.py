@@ -10,7 +10,7 @@ from mbrelease.errors import CheckFailed
 from mbrelease.hub.signed_files import NOT_SIGNED, SIGNATURE, SignedFiles, not_signed
 from mbrelease.hub.signing_keys import Verifier
 
-HOW = "give --public-key FILE, or --identity URL --issuer URL"
+HOW = "give --public-key FILE"
 
 
 @dataclass(frozen=True)
