@@ -113,7 +113,7 @@ def _stated(
 def _differ(field: str, one: Any, other: Any) -> bool:
     numbers = isinstance(one, int | float) and isinstance(other, int | float)
     if numbers and field == "parameters":
-        return abs(one - other) > _ROUNDED * max(abs(one), abs(other))
+        return bool(abs(one - other) > _ROUNDED * max(abs(one), abs(other)))
     if isinstance(one, str) and isinstance(other, str):
         return one.casefold() != other.casefold()
     return bool(one != other)
