@@ -92,7 +92,7 @@ def inserting(part: Document, path: Path, value: Any) -> Splice:
     lines = block(key, value, column, step)
     if len(path) == 2 and _spaced(text, list(parent.keys.values())[-1]):
         lines = ["", *lines]
-    end = _end_of_line(text, entries[-1].end)
+    end = _end_of_entry(text, entries[-1].end, column)
     return Splice(end, end, newline + newline.join(lines))
 
 
@@ -104,7 +104,7 @@ def appending(part: Document, path: Path, value: Any) -> Splice:
     last = node.children[-1]
     if node.flow:
         return Splice(last.end, last.end, f", {flow_text(value)}")
-    end = _end_of_line(text, last.end)
+    end = _end_of_entry(text, last.end, node.column - 1)
     return Splice(end, end, f"{_newline(text)}{' ' * (node.column - 1)}- {flow_text(value)}")
 
 
@@ -204,6 +204,15 @@ def _out_of_block(text: str, spans: Sequence[tuple[int, int]], index: int, path:
     if stop == len(text) and not text.endswith(("\n", "\r")):
         start = _line_break(text, start)
     return Splice(start, stop)
+
+
+def _end_of_entry(text: str, end: int, column: int) -> int:
+    """Where the last line of an entry ends, or that of the comments below that belong to it."""
+    after = _next_line(text, end)
+    below = _below(text, after, column)
+    if below == after:
+        return _end_of_line(text, end)
+    return _line_break(text, below) if text.endswith(("\n", "\r"), 0, below) else below
 
 
 def _below(text: str, stop: int, column: int) -> int:
