@@ -25,6 +25,11 @@ class _EditorSchema(GenerateJsonSchema):
         pattern = r"^[-+]?[1-9][0-9]*(_[0-9]+)+$"
         return {**super().int_schema(schema), "type": ["integer", "string"], "pattern": pattern}
 
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        """Mappings by name: a key that is no name is refused, not passed over."""
+        made = super().dict_schema(schema)
+        return {**made, "additionalProperties": False} if "patternProperties" in made else made
+
 
 def registry_schema() -> dict[str, Any]:
     """The schema, with descriptions from the docstrings."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic.config import JsonDict, JsonValue
 from pydantic_core import PydanticCustomError
 
 from mbrelease.registry.entry import REPO_ID, Entry, Name
@@ -18,6 +19,23 @@ ReportedMetric = Annotated[str, StringConstraints(pattern=METRIC)]
 
 ALL_PARTS = "*"
 """As a subset: every named subset that was reported."""
+
+
+def _one_of(*cases: tuple[str, str]) -> ConfigDict:
+    """For editors, what a validator says: an entry has the first keys of one case, not the others.
+
+    An empty list is as good as none.
+    """
+    there: JsonDict = {"type": ["array", "object", "string"], "minItems": 1}
+
+    def given(keys: str) -> list[JsonValue]:
+        return [{"required": [key], "properties": {key: there}} for key in keys.split()]
+
+    told: list[JsonValue] = [
+        {"allOf": given(has), **({"not": {"anyOf": given(lacks)}} if lacks else {})}
+        for has, lacks in cases
+    ]
+    return ConfigDict(json_schema_extra={"oneOf": told})
 
 
 class Peer(Entry):
@@ -59,6 +77,8 @@ class DocumentSet(Entry):
 class Check(Entry):
     """What a reported figure should follow from. The card marks the figures that do not."""
 
+    model_config = _one_of(("mean", "thousand_tokens seconds"), ("thousand_tokens seconds", "mean"))
+
     mean: list[ReportedMetric] = []
     """The figure is the mean of these; the subset ``[*]`` is every part of a task."""
     thousand_tokens: Name | None = None
@@ -76,6 +96,8 @@ class Check(Entry):
 
 class Column(Entry):
     """A figure of each model."""
+
+    model_config = _one_of(("metric", "mean"), ("mean", "metric sd check"))
 
     label: str
     metric: ReportedMetric | None = None
@@ -124,6 +146,12 @@ class Band(Entry):
 
 class ReportedTable(Entry):
     """A table of reported figures, or of the statistics of document sets."""
+
+    model_config = _one_of(
+        ("models columns", "bands document_sets"),
+        ("bands columns", "models document_sets"),
+        ("document_sets", "models bands columns"),
+    )
 
     title: str
     group: str | None = None
