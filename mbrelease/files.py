@@ -325,6 +325,9 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
     ``on_wait`` is called once if there is one.
 
     The lock is the kernel's (``flock``), so a killed holder leaves none behind.
+
+    Raises:
+        UserError: the folder cannot be written, or its file system knows no locks.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -333,11 +336,21 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
         raise unwritable(path, error) from error
     with handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _lock(handle, on_wait)
+        except OSError as error:
+            raise UserError(
+                f"cannot lock {path}: {error.strerror or error}",
+                mend="use a folder on a file system that knows locks",
+            ) from error
         yield
+
+
+def _lock(handle: IO[str], on_wait: Callable[[], None]) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        on_wait()
+        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 @contextlib.contextmanager

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -12,6 +14,7 @@ from mbrelease.files import (
     atomic_file,
     atomic_folder,
     canonical_json,
+    locked,
     read_json,
     sha256_json,
     write_files,
@@ -152,6 +155,18 @@ def test_a_lock_is_waited_for_and_dies_with_its_holder(tmp_path):
     for process in (first, second):
         process.wait()
         process.stdout.close()
+
+
+def test_a_file_system_without_locks_is_a_sentence(tmp_path, monkeypatch):
+    def flock(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        pytest.raises(UserError, match="cannot lock .*lock: No locks available"),
+        locked(tmp_path / "lock"),
+    ):
+        pass
 
 
 def test_an_unwritable_place_is_a_sentence(tmp_path):

@@ -79,5 +79,7 @@ def _tell_left(new: str, left: Sequence[NamedFile]) -> None:
     if moves:
         talk("\n  ".join(["files carry the old name still; bring them along:", *moves]))
     if anew:
-        lead = f"the old name stands in these; 'mbrelease release {new}' makes them anew:"
+        lead = (
+            f"the old name stands in these; 'mbrelease release {new}' makes new ones, then delete:"
+        )
         talk("\n  ".join([lead, *anew]))
