@@ -18,6 +18,10 @@ assert "card.md.j2" in found and len(found) > 8, found
 assert (package / "py.typed").exists()
 assert list((package / "hub" / "rehearsal" / "pages").glob("*.j2")), "the Hub's pages are missing"
 assert (package / "start" / "release.yml").exists(), "the release workflow is missing"
+from mbrelease.registry import Family  # noqa: E402  (what other programs use)
+
+assert Family.load.__doc__
+assert find_spec("cyclonedx") is None, "the base install must not bring CycloneDX"
 for command in ("init", "registry", "average", "select", "card", "push"):
     subprocess.run(
         [sys.executable, "-m", "mbrelease.cli.main", command, "--help"],

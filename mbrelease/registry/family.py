@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from mbrelease.errors import UserError, did_you_mean
 from mbrelease.registry import lineage
 from mbrelease.registry.draft import Draft
 from mbrelease.registry.edit import (
@@ -29,6 +30,9 @@ from mbrelease.registry.project import REGISTRY_NAME, Project
 from mbrelease.registry.schema import Registry, Relation, Variant
 from mbrelease.registry.seen import Seen, seen
 from mbrelease.registry.which import Wanted, which
+
+State = Literal["released", "planned", "unknown"]
+STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ class Family:
         descendants: str | Iterable[str] = (),
         relation: Relation | None = None,
         alias: str | None = None,
-        state: Literal["released", "planned", "unknown"] | None = None,
+        state: State | None = None,
         languages: str | Iterable[str] = (),
         license: str | None = None,
         data: str | Iterable[str] = (),
@@ -154,7 +158,12 @@ class Family:
             languages: it has each of these.
             license: its own or the default.
             data: it was itself trained on each of these; ``*`` stands for anything.
+
+        Raises:
+            UserError: there is no such variant, alias, relation or state.
         """
+        _require("relation", relation, get_args(Relation))
+        _require("state", state, STATES)
         wanted = Wanted(
             ancestors=_several(ancestors),
             descendants=_several(descendants),
@@ -248,3 +257,11 @@ def _all(changes: Iterable[Callable[[Draft], Draft]], draft: Draft) -> Draft:
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:
     """One name or several: a text is not taken for its letters."""
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _require(what: str, given: str | None, known: Iterable[str]) -> None:
+    """A word that is none would fit no variant, without a word."""
+    known = tuple(known)
+    if given is not None and given not in known:
+        mend = did_you_mean(given, known) or f"there are {', '.join(known)}"
+        raise UserError(f"no {what} '{given}'", mend=mend)

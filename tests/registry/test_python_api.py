@@ -110,6 +110,13 @@ def test_a_text_is_one_name_and_not_its_letters(family):
         family.which(ancestors="bas")
 
 
+def test_a_word_that_is_none_is_told_and_does_not_fit_nothing(family):
+    with pytest.raises(UserError, match=r"no relation 'finetuning'\n  did you mean 'fine-tuning'"):
+        family.which(relation="finetuning")
+    with pytest.raises(UserError, match=r"no state 'new'\n  there are released, planned, unknown"):
+        family.which(state="new")
+
+
 def test_what_is_answered_cannot_be_written_to(family):
     with pytest.raises(TypeError):
         family.variants["new"] = family.variant("base")
