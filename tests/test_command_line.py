@@ -89,7 +89,7 @@ def test_a_full_disk_behind_stdout_is_a_sentence(tmp_path):
 
 
 def test_a_terminal_without_the_letters_is_no_failure(tmp_path):
-    done = shell("mbrelease registry list", tmp_path, PYTHONIOENCODING="ascii")
+    done = shell("mbrelease registry list", tmp_path, PYTHONIOENCODING="latin-1")
     assert done.returncode == 0 and "\\u2013" in done.stdout
 
 
