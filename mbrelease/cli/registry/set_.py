@@ -48,6 +48,6 @@ def command(
         answer = {"path": where, "variant": name, "key": key, "value": parsed}
         print_json({**answer, "removed": remove, "changed": done.changed})
     elif remove:
-        talk(f"removed {key} of '{variant}' from {where}")
+        talk(f"removed {key} of '{name}' from {where}")
     else:
-        talk(f"{'set' if done.changed else 'unchanged:'} {key} of '{variant}' in {where}")
+        talk(f"{'set' if done.changed else 'unchanged:'} {key} of '{name}' in {where}")
