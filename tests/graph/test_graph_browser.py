@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, Page, page
+from browser import CHROMIUM, WIDTH, Page, page
 from families import SMALL, large, project
 
 from mbrelease.graph.family import read_graph
@@ -15,7 +15,11 @@ from mbrelease.graph.svg import svg_document
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
 
-VIEW = "(() => { const v = graph.viewBox.baseVal; return [v.x, v.y, v.width, v.height]; })()"
+VIEW = (
+    "(() => { const f = stage.getBoundingClientRect(), r = graph.getBoundingClientRect();"
+    " const zoom = r.width / graph.width.baseVal.value;"
+    " return [(f.x - r.x) / zoom, (f.y - r.y) / zoom, f.width / zoom, f.height / zoom]; })()"
+)
 LIT = (
     "[...document.querySelectorAll('.nodes > .on')]"
     ".map(each => each.querySelector('title').textContent).sort()"
@@ -93,10 +97,10 @@ def test_a_drag_moves_it_with_the_hand_and_chooses_nothing(small):
 def test_the_wheel_zooms_where_the_pointer_is(small):
     at, before = middle(small, "mean"), small.ask(VIEW)
     small.mouse("mouseWheel", *at, deltaX=0, deltaY=-240)
-    small.wait(f"graph.viewBox.baseVal.width < {before[2]} * 0.8")
+    small.wait(f"{VIEW}[2] < {before[2]} * 0.8")
     assert middle(small, "mean") == pytest.approx(at, abs=1)
     small.mouse("mouseWheel", *at, deltaX=0, deltaY=240)
-    small.wait(f"Math.abs(graph.viewBox.baseVal.width - {before[2]}) < 1")
+    small.wait(f"Math.abs({VIEW}[2] - {before[2]}) < 1")
 
 
 def test_two_fingers_zoom_and_one_moves(small):
@@ -106,13 +110,13 @@ def test_two_fingers_zoom_and_one_moves(small):
     for apart in (60, 80, 100):
         small.touch("touchMove", (x - apart, y), (x + apart, y))
     small.touch("touchEnd")
-    small.wait(f"graph.viewBox.baseVal.width < {before[2]} * 0.6")
+    small.wait(f"{VIEW}[2] < {before[2]} * 0.6")
     before = small.ask(VIEW)
     small.touch("touchStart", (x, y))
     for far in (20, 60, 100):
         small.touch("touchMove", (x - far, y))
     small.touch("touchEnd")
-    small.wait(f"graph.viewBox.baseVal.x > {before[0]} + 20")
+    small.wait(f"{VIEW}[0] > {before[0]} + 20")
     assert small.ask(CHOSEN) is None
 
 
@@ -157,7 +161,7 @@ def test_a_relative_in_the_panel_is_gone_to(small):
     small.ask("[...document.querySelectorAll('.go')].find(b => b.textContent === 'mean').click()")
     assert small.ask(CHOSEN) == "mean"
     x, y = middle(small, "mean")
-    frame = small.ask("(() => { const f = graph.getBoundingClientRect();"
+    frame = small.ask("(() => { const f = stage.getBoundingClientRect();"
                       " return [f.x + f.width / 2, f.y + f.height / 2]; })()")  # fmt: skip
     assert (x, y) == pytest.approx(frame, abs=2)
 
@@ -171,7 +175,7 @@ def test_search_finds_by_name_repo_and_alias_and_centres(small):
     assert small.ask(hit) == ["science-v1"]
     small.press("Enter")
     assert small.ask(CHOSEN) == "science-v1"
-    frame = small.ask("graph.getBoundingClientRect().width / 2")
+    frame = small.ask("stage.getBoundingClientRect().width / 2")
     assert middle(small, "science-v1")[0] == pytest.approx(frame, abs=2)
     small.press("Escape")
     assert small.ask(hit) == [] and small.ask("document.getElementById('find').value") == ""
@@ -242,6 +246,19 @@ def test_without_its_script_it_is_a_picture_to_scroll_in(browser, folder):
     assert browser.ask("['search', 'tools', 'help', 'picked'].every(id =>"
                        " document.getElementById(id).getClientRects().length === 0)")  # fmt: skip
     assert browser.ask("document.querySelectorAll('[tabindex]').length") == 0
+
+
+def test_printed_it_fits_the_sheet_whatever_was_looked_at(small):
+    for _ in range(4):
+        small.press("+")
+    small.call("Emulation.setEmulatedMedia", media="print")
+    left, width = small.ask(
+        "(() => { const r = graph.getBoundingClientRect(); return [r.left, r.width]; })()"
+    )
+    shown = "['search', 'tools'].some(id => document.getElementById(id).getClientRects().length)"
+    hidden = not small.ask(shown)
+    small.call("Emulation.setEmulatedMedia", media="")
+    assert left >= 0 and left + width <= WIDTH and hidden
 
 
 def test_the_policy_stops_what_was_not_shipped(small):

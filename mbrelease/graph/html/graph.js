@@ -4,32 +4,33 @@
 (() => {
   const byId = id => document.getElementById(id);
   const { nodes, edges, before } = JSON.parse(byId("data").textContent);
-  const svg = byId("graph"), find = byId("find"), found = byId("found"), panel = byId("picked");
-  const whole = svg.viewBox.baseVal;
-  const full = { width: whole.width, height: whole.height };
+  const svg = byId("graph"), stage = byId("stage"), sheet = byId("sheet");
+  const find = byId("find"), found = byId("found"), panel = byId("picked");
+  const full = { width: svg.width.baseVal.value, height: svg.height.baseVal.value };
   const boxes = [...svg.querySelectorAll(".nodes > .node")];
   const SUPERSEDES = "supersedes";
   const LEAST_READABLE = 0.35, FAR = 0.45;
 
-  // ---- the view: the point at its top left corner, and pixels of the window for one of the picture
+  // ---- the view: the point of the picture at the stage's top left corner, and pixels of the stage
+  // for one of the picture. The whole SVG is moved by the browser, which draws none of it anew.
   const view = { x: 0, y: 0, zoom: 1 };
-  const stage = () => svg.getBoundingClientRect();
-  const fitting = () => Math.min(stage().width / full.width, stage().height / full.height);
+  let frame = stage.getBoundingClientRect();
+  const fitting = () => Math.min(frame.width / full.width, frame.height / full.height);
 
   function show() {
-    const { width, height } = stage();
-    if (!width || !height) return;
-    const wide = width / view.zoom, high = height / view.zoom;
+    if (!frame.width || !frame.height) return;
+    const wide = frame.width / view.zoom, high = frame.height / view.zoom;
     // Some of the picture stays in sight.
     view.x = Math.min(Math.max(view.x, -wide * 0.8), full.width - wide * 0.2);
     view.y = Math.min(Math.max(view.y, -high * 0.8), full.height - high * 0.2);
-    svg.setAttribute("viewBox", `${view.x} ${view.y} ${wide} ${high}`);
-    svg.classList.toggle("far", view.zoom < FAR);
+    const { x, y, zoom } = view;
+    sheet.style.transform = `translate(${-x * zoom}px, ${-y * zoom}px) scale(${zoom})`;
+    const far = zoom < FAR;
+    if (far !== svg.classList.contains("far")) svg.classList.toggle("far", far);
   }
 
   function centre(x, y, zoom) {
-    const { width, height } = stage();
-    Object.assign(view, { zoom, x: x - width / zoom / 2, y: y - height / zoom / 2 });
+    Object.assign(view, { zoom, x: x - frame.width / zoom / 2, y: y - frame.height / zoom / 2 });
     show();
   }
 
@@ -39,7 +40,6 @@
 
   // Zooms so that what is at a point of the window stays there.
   function zoomAt(factor, left, top) {
-    const frame = stage();
     const zoom = Math.min(4, Math.max(Math.min(fitting() * 0.7, 0.5), view.zoom * factor));
     view.x += (left - frame.left) * (1 / view.zoom - 1 / zoom);
     view.y += (top - frame.top) * (1 / view.zoom - 1 / zoom);
@@ -48,7 +48,6 @@
   }
 
   function zoomMiddle(factor) {
-    const frame = stage();
     zoomAt(factor, frame.left + frame.width / 2, frame.top + frame.height / 2);
   }
 
@@ -62,13 +61,13 @@
   const pointers = new Map();
   let dragged = false;
 
-  svg.addEventListener("pointerdown", event => {
+  stage.addEventListener("pointerdown", event => {
     if (event.button > 0) return;
     if (pointers.size === 0) dragged = false;
     pointers.set(event.pointerId, [event.clientX, event.clientY]);
   });
 
-  svg.addEventListener("pointermove", event => {
+  stage.addEventListener("pointermove", event => {
     const last = pointers.get(event.pointerId);
     if (!last) return;
     const now = [event.clientX, event.clientY];
@@ -76,8 +75,8 @@
     if (!dragged && Math.hypot(now[0] - last[0], now[1] - last[1]) < 4) return;
     if (!dragged) {
       dragged = true;
-      svg.classList.add("moving");
-      for (const id of pointers.keys()) try { svg.setPointerCapture(id); } catch { /* it is gone */ }
+      stage.classList.add("moving");
+      for (const id of pointers.keys()) try { stage.setPointerCapture(id); } catch { /* it is gone */ }
     }
     const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
     if (other) {
@@ -92,20 +91,20 @@
 
   function lift(event) {
     pointers.delete(event.pointerId);
-    if (pointers.size === 0) svg.classList.remove("moving");
+    if (pointers.size === 0) stage.classList.remove("moving");
   }
-  svg.addEventListener("pointerup", lift);
-  svg.addEventListener("pointercancel", lift);
+  stage.addEventListener("pointerup", lift);
+  stage.addEventListener("pointercancel", lift);
   window.addEventListener("pointerup", lift);
 
-  svg.addEventListener("wheel", event => {
+  stage.addEventListener("wheel", event => {
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 16 : 1;
     if (event.shiftKey) move(-(event.deltaX + event.deltaY) * lines, 0);
     else zoomAt(Math.exp(-event.deltaY * lines * 0.0018), event.clientX, event.clientY);
   }, { passive: false });
 
-  svg.addEventListener("click", event => {
+  stage.addEventListener("click", event => {
     if (dragged) return;
     const box = event.target.closest(".nodes > .node");
     choose(box ? boxes.indexOf(box) : -1);
@@ -230,21 +229,24 @@
     boxes[current]?.setAttribute("tabindex", "0");
   }
 
-  const place = node => {
-    const { e: x, f: y } = boxes[node].transform.baseVal.consolidate().matrix;
-    const rect = boxes[node].querySelector("rect");
-    const margin = svg.querySelector("g").transform.baseVal.consolidate().matrix;
-    const width = rect.width.baseVal.value, height = rect.height.baseVal.value;
-    return { left: x + margin.e, top: y + margin.f, width, height };
-  };
+  // Where each stands in the picture; it never changes.
+  const margin = svg.querySelector("g").transform.baseVal.consolidate().matrix;
+  const places = boxes.map(box => {
+    const { e: x, f: y } = box.transform.baseVal.consolidate().matrix;
+    const { width, height } = box.querySelector("rect");
+    return {
+      left: x + margin.e, top: y + margin.f,
+      width: width.baseVal.value, height: height.baseVal.value,
+    };
+  });
 
   function look(node) {
-    const { left, top, width, height } = place(node);
+    const { left, top, width, height } = places[node];
     centre(left + width / 2, top + height / 2, Math.max(view.zoom, 0.8));
   }
 
   function keepInSight(node) {
-    const { left, top, width, height } = place(node), frame = stage();
+    const { left, top, width, height } = places[node];
     const inside = left >= view.x && top >= view.y
       && left + width <= view.x + frame.width / view.zoom
       && top + height <= view.y + frame.height / view.zoom;
@@ -255,10 +257,10 @@
     const lineage = list => list.find(i => edges[i][2] !== SUPERSEDES);
     if (key === "ArrowLeft") return edges[lineage(above[node])]?.[0];
     if (key === "ArrowRight") return edges[lineage(below[node])]?.[1];
-    const own = place(node), down = key === "ArrowDown" ? 1 : -1;
+    const own = places[node], down = key === "ArrowDown" ? 1 : -1;
     let best, nearest = Infinity;
     boxes.forEach((_, other) => {
-      const { left, top } = place(other), distance = (top - own.top) * down;
+      const { left, top } = places[other], distance = (top - own.top) * down;
       if (left === own.left && distance > 0 && distance < nearest) [best, nearest] = [other, distance];
     });
     return best;
@@ -332,6 +334,7 @@
   byId("fit").addEventListener("click", fit);
   for (const id of ["search", "tools", "help"]) byId(id).hidden = false;
   document.documentElement.classList.add("live");
+  frame = stage.getBoundingClientRect();
   svg.setAttribute("role", "group");
   boxes.forEach((box, i) => {
     box.setAttribute("role", "button");
@@ -347,14 +350,11 @@
     if (named >= 0) choose(named, { centred: !readable });
     else if (!readable) {
       // Too large to be read as a whole: begin with the ancestors at the left.
-      const { top, height } = place(0), zoom = 0.7;
-      centre(stage().width / zoom / 2, top + height / 2, zoom);
+      const { top, height } = places[0], zoom = 0.7;
+      centre(frame.width / zoom / 2, top + height / 2, zoom);
     }
   }
   start();
   window.addEventListener("hashchange", start);
-  window.addEventListener("resize", show);
-  window.addEventListener("beforeprint", () =>
-    svg.setAttribute("viewBox", `0 0 ${full.width} ${full.height}`));
-  window.addEventListener("afterprint", show);
+  new ResizeObserver(() => { frame = stage.getBoundingClientRect(); show(); }).observe(stage);
 })();
