@@ -212,6 +212,9 @@ def _facts(project: Project, name: str) -> Iterator[tuple[str, str]]:
         "steps": training and _count(training.steps),
     }
     yield from ((what, text) for what, text in said.items() if text)
+    path, line = project.defined_in(name)
+    if path != project.registry_path and path.is_relative_to(project.root):
+        yield "defined in", f"{path.relative_to(project.root)}:{line}"
 
 
 def _count(number: int | None) -> str:

@@ -21,6 +21,7 @@ from mbrelease.graph.page import html_page
 from mbrelease.graph.scope import Scope
 from mbrelease.graph.svg import svg_document
 from mbrelease.graph.text import graph_text
+from mbrelease.registry.load import load_project
 from mbrelease.registry.schema import HUB_RELATION
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -297,3 +298,16 @@ def test_the_tag_of_the_last_push_is_the_version(tmp_path):
     states = {node.name: node.state_words for node in graph.nodes}
     assert states["science-v1"] == "released v1.1, superseded"
     assert states["owl-base"] == "released"
+
+
+def test_a_variant_of_an_included_file_says_where_it_stands(tmp_path):
+    (tmp_path / "registry.yaml").write_text(
+        "version: 1\nfamily: Owls\ninclude: [parts/*.yaml]\nvariants:\n  owl-base: {}\n"
+    )
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "law.yaml").write_text(
+        "# of law\nvariants:\n  law:\n    parents: [{variant: owl-base, relation: adapter}]\n"
+    )
+    base, law = read_graph(load_project(tmp_path / "registry.yaml")).nodes
+    assert ("defined in", "parts/law.yaml:3") in law.facts
+    assert "defined in" not in dict(base.facts)
