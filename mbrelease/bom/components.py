@@ -26,13 +26,15 @@ def model_ref(variant: str) -> str:
     return f"model/{variant}"
 
 
-def model(project: Project, variant: str, *, files: bool) -> Component:
+def model(project: Project, variant: str, *, described: bool) -> Component:
     """A variant with its parents as pedigree.
 
     Args:
         project: the registry.
         variant: a resolved name.
-        files: whether the published files stand in it with their hashes, if a receipt has them.
+        described: whether the document is about it: then all its addresses stand in it, and the
+            published files with their hashes. An ancestor has its page; the validator takes
+            hundredths of a second to check an address.
 
     Raises:
         UserError: a receipt is malformed.
@@ -46,9 +48,9 @@ def model(project: Project, variant: str, *, files: bool) -> Component:
     made.bom_ref.value = model_ref(variant)
     made.description = entry.card.summary
     made.licenses = licenses(entry.license or project.registry.defaults.license)
-    made.external_references = _references(entry, receipt)
+    made.external_references = _references(entry, receipt, every=described)
     made.pedigree = Pedigree(ancestors=parents) if parents else None
-    made.components = _files(receipt) if receipt is not None and files else []
+    made.components = _files(receipt) if receipt is not None and described else []
     return made
 
 
@@ -123,20 +125,22 @@ def _parent(project: Project, parent: Parent) -> Component:
     return made
 
 
-def _references(entry: Variant, receipt: Receipt | None) -> list[ExternalReference]:
+def _references(entry: Variant, receipt: Receipt | None, *, every: bool) -> list[ExternalReference]:
     from cyclonedx.model import ExternalReference, ExternalReferenceType, XsUri
 
     kind = ExternalReferenceType
     found: list[tuple[ExternalReferenceType, str]] = []
     repository = page(entry, receipt)
     if repository is not None:
-        found += [(kind.WEBSITE, repository), (kind.VCS, repository)]
-    if receipt is not None:
+        found.append((kind.WEBSITE, repository))
+    if repository is not None and every:
+        found.append((kind.VCS, repository))
+    if receipt is not None and every:
         found.append((kind.DISTRIBUTION, receipt.url))
         if "README.md" in receipt.files:
             card = f"{repository}/blob/{receipt.commit}/README.md"
             found.append((kind.MODEL_CARD, card))
-    pages = map(source_page, entry.sources)
+    pages = map(source_page, entry.sources if every else [])
     found += [(kind.DOCUMENTATION, one) for one in pages if one and one != repository]
     return [ExternalReference(type=what, url=XsUri(url)) for what, url in found]
 

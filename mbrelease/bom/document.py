@@ -109,7 +109,7 @@ def _library_bom(project: Project, family: Sequence[str], sources: _Sources) -> 
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.model.tool import ToolRepository
 
-    variants = {name: model(project, name, files=name == family[0]) for name in family}
+    variants = {name: model(project, name, described=name == family[0]) for name in family}
     sets = {ref: data(source, ref) for ref, source in sources.by_ref.items()}
     tool = Component(type=ComponentType.APPLICATION, name="mbrelease", version=__version__)
     bom = Bom(
