@@ -58,7 +58,8 @@ def at_one_moment(
     Raises:
         UserError: as ``read`` raises it, or the journal is damaged.
     """
-    registry = registry.resolve()
+    # A link to itself is told by whoever reads it; Path.resolve raises no OSError before 3.13.
+    registry = Path(os.path.realpath(registry))
     for _ in range(_TRIES):
         seen = _Seen(registry, read_bytes)
         if seen.lacks_files:

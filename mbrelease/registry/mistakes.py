@@ -80,5 +80,5 @@ def shown_path(path: Path) -> str:
     """``path`` as a person would type it: relative to the current folder when below it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except (ValueError, OSError):
+    except (ValueError, OSError, RuntimeError):  # a loop of links, before Python 3.13
         return str(path)
