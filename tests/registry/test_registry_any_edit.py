@@ -91,6 +91,10 @@ def test_only_what_is_edited_changes(tmp_path_factory, shapes, steps, newline):
 def apply(path, model, touched, kind, pick, new):
     """One edit, to the file and to the model, if it can be made."""
     names, aliases = list(model.texts), list(model.aliases)
+    if not names:
+        return  # all were removed
+    if not names:
+        return
     name = names[pick % len(names)]
     if kind == "add":
         add_variant(path, new, {"parents": [{"variant": name, "relation": "merging"}]})
