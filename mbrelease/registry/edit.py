@@ -281,8 +281,8 @@ def edit(path: Path, change: Callable[[Draft], Draft]) -> Edit:
     Raises:
         UserError: the registry cannot be read or written, or would become (or is) invalid.
     """
-    target = path.resolve()
     read_bytes(path)  # no lock file beside what is not there
+    target = path.resolve()
     with editing(target):
         finish(target)
         before = Draft.read(path)

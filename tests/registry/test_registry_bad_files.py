@@ -92,11 +92,14 @@ def test_what_is_no_regular_file_is_not_waited_for(lint):
     assert time.monotonic() - started < 5
 
 
-def test_a_folder_a_loop_and_nothing_are_told(lint):
+def test_a_folder_a_loop_and_nothing_are_told(lint, capsys):
     assert lint() == (2, "error: registry.yaml does not exist\n")
     Path(NAME).symlink_to(NAME)
     code, said = lint()
     assert (code, said.startswith("error: cannot read registry.yaml: ")) == (2, True)
+    for arguments in (["list"], ["set", "child", "license", "mit"]):
+        assert main(["registry", *arguments, "--registry", NAME]) == 2
+        assert capsys.readouterr().err.startswith("error: cannot read registry.yaml: ")
     Path(NAME).unlink()
     Path(NAME).mkdir()
     assert lint() == (2, "error: cannot read registry.yaml: Is a directory\n")
