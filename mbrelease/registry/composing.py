@@ -61,12 +61,16 @@ class Composer:
         self.anchors: dict[str, Node | None] = {}
         self.repeated = 0
 
-    def document(self) -> Node | None:
-        """The one document of the text; ``None`` if there is nothing in it."""
+    def document(self, depth: int = 0) -> Node | None:
+        """The one document of the text; ``None`` if there is nothing in it.
+
+        Args:
+            depth: how deep it stands in the text that it was cut from.
+        """
         self.next()  # the start of the stream
         if isinstance(self.next(), events.StreamEndEvent):
             return None
-        root = self.node(self.next(), 0)
+        root = self.node(self.next(), depth)
         self.next()  # the end of the document
         after = self.next()
         if not isinstance(after, events.StreamEndEvent):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import yaml
 
 from mbrelease.registry.composing import Composer, Origin, Stop
 from mbrelease.registry.excerpt import LINE_BREAK
+from mbrelease.registry.layout import Layout
 from mbrelease.registry.mistakes import InvalidRegistry, Mistake
 from mbrelease.registry.nodes import Node as Node
 
@@ -43,6 +46,10 @@ class SourceFile:
     has_bom: bool
     root: Node
     """What stands in this file alone."""
+    has_anchors: bool = False
+    """Whether parts of it may depend on each other."""
+    layout: Layout | None = None
+    """Where its variants stand, once that is known."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,11 @@ class Document:
     def file_of(self, node: Node) -> SourceFile:
         """The file that ``node`` stands in; its span is a place in the text of this file."""
         return self.files[node.file]
+
+    @cached_property
+    def as_json(self) -> str:
+        """The document as JSON, on one line."""
+        return json.dumps(self.value)
 
     @property
     def value(self) -> Any:
@@ -154,8 +166,7 @@ def parse_document(data: bytes, path: Path, *, file: int = 0) -> Document:
         told = [_not_utf8(data, error.start)]
         texts = {path: data.decode(errors="replace")}
         raise InvalidRegistry(path, told, texts=texts) from error
-    has_bom = text.startswith(BOM)
-    text = text.removeprefix(BOM)
+    has_bom, text = text.startswith(BOM), text.removeprefix(BOM)
     unreadable = list(islice(_unreadable(text), MAX_MISTAKES_OF_A_KIND))
     if unreadable:
         raise InvalidRegistry(path, unreadable, texts={path: text})
@@ -173,8 +184,28 @@ def parse_document(data: bytes, path: Path, *, file: int = 0) -> Document:
     mistakes = composer.mistakes
     if file:
         mistakes = [replace(mistake, path=path) for mistake in mistakes]
-    files = (SourceFile(path, text, has_bom, root),)
+    files = (SourceFile(path, text, has_bom, root, has_anchors=bool(composer.anchors)),)
     return Document(files, root, tuple(mistakes), composer.repeated)
+
+
+def decoded(data: bytes) -> tuple[str, bool]:
+    """The text of a file that is known to be UTF-8, and whether it has a byte order mark."""
+    text = data.decode()
+    return text.removeprefix(BOM), text.startswith(BOM)
+
+
+def encoded(text: str, has_bom: bool) -> bytes:
+    """The bytes of a file that has this text.
+
+    Raises:
+        UnicodeEncodeError: there is half of a surrogate pair in it.
+    """
+    return ((BOM if has_bom else "") + text).encode()
+
+
+def is_readable(text: str) -> bool:
+    """Whether there are neither conflict markers nor control characters in some lines."""
+    return next(_unreadable(text), None) is None
 
 
 def _not_utf8(data: bytes, position: int) -> Mistake:

@@ -16,7 +16,9 @@ from typing import Any
 
 from mbrelease.errors import UserError
 from mbrelease.registry.document import BOM, Document, Node, parse_document
+from mbrelease.registry.folding import changed
 from mbrelease.registry.include import join, matches, read_parts
+from mbrelease.registry.kept import Kept
 from mbrelease.registry.mistakes import InvalidRegistry, Mistake, shown_path
 from mbrelease.registry.splice import (
     Path,
@@ -93,7 +95,8 @@ class Draft:
             InvalidRegistry: a file of it cannot be parsed.
             UserError: a file cannot be read.
         """
-        parts, mistakes = read_parts(path)
+        kept = Kept.read(path)
+        parts, mistakes = read_parts(path, parse=parse_document if kept is None else kept.parse)
         return cls(tuple(parts), tuple(mistakes))
 
     @property
@@ -256,7 +259,7 @@ class Draft:
             before = self.parts[number]
             try:
                 text = spliced(before.text, splices)
-                after = _parsed(text, before.has_bom, before.path, number)
+                after = changed(before, text)
             except (InvalidRegistry, UnicodeEncodeError) as error:
                 raise _unsafe(before, path, doing, _UNUSUAL) from error
             if not same(after.value, plan.applied(before.value)):

@@ -19,7 +19,8 @@ from mbrelease.registry.document import Document, parse_document
 from mbrelease.registry.draft import Draft
 from mbrelease.registry.entry import NAME
 from mbrelease.registry.journal import finish, write_all
-from mbrelease.registry.load import project_of, read_bytes, read_registry
+from mbrelease.registry.kept import keep
+from mbrelease.registry.load import project_of, read_bytes, read_registry, without_collector
 from mbrelease.registry.lock import editing
 from mbrelease.registry.mistakes import InvalidRegistry, shown_path
 from mbrelease.registry.named_files import named_files
@@ -283,7 +284,7 @@ def edit(path: Path, change: Callable[[Draft], Draft]) -> Edit:
     """
     read_bytes(path)  # no lock file beside what is not there
     target = path.resolve()
-    with editing(target):
+    with editing(target), without_collector():
         finish(target)
         before = Draft.read(path)
         after = change(before)
@@ -297,6 +298,7 @@ def edit(path: Path, change: Callable[[Draft], Draft]) -> Edit:
                 raise UserError(f"{shown_path(file)} is read-only", mend="make it writable")
         if new:
             write_all(target, old, new)
+            keep(after.parts, after.whole)
     return Edit(project_of(after.whole, registry), bool(new), tuple(new))
 
 

@@ -7,11 +7,12 @@ looks names up or tells of mistakes need not know that there are several.
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from mbrelease.errors import UserError, did_you_mean
 from mbrelease.files import unreadable
@@ -40,6 +41,13 @@ MAX_BYTES = 32 * 2**20
 _WILD = frozenset("*?[")
 
 
+class Parse(Protocol):
+    """``parse_document``, or what does the same."""
+
+    def __call__(self, data: bytes, path: Path, *, file: int = 0) -> Document:
+        """The document of one file."""
+
+
 def read_document(path: Path, changed: Mapping[Path, bytes] | None = None) -> Document:
     """The registry at ``path`` with all that it includes.
 
@@ -56,21 +64,26 @@ def read_document(path: Path, changed: Mapping[Path, bytes] | None = None) -> Do
 
 
 def read_parts(
-    path: Path, changed: Mapping[Path, bytes] | None = None
+    path: Path, changed: Mapping[Path, bytes] | None = None, *, parse: Parse = parse_document
 ) -> tuple[list[Document], list[Mistake]]:
     """The files of a registry, each a document of its own, and what is wrong with ``include``.
+
+    Args:
+        path: the registry.
+        changed: as for ``read_document``.
+        parse: reads one file.
 
     Raises:
         InvalidRegistry: a file of it cannot be parsed.
         UserError: a file cannot be read.
     """
-    read = partial(_read_all, path, changed or {})
+    read = partial(_read_all, path, changed or {}, parse)
     main, included_files, mistakes = at_one_moment(path, read, read_bytes)
     documents = [main]
     texts: dict[Path, str] = {}
     for number, (included, data) in enumerate(included_files, 1):
         try:
-            documents.append(parse_document(data, included, file=number))
+            documents.append(parse(data, included, file=number))
         except InvalidRegistry as error:
             texts |= error.texts
             mistakes += [replace(mistake, path=included) for mistake in error.mistakes]
@@ -106,19 +119,34 @@ def included_paths(main: Document) -> tuple[list[Path], list[Mistake]]:
     node = main.root.child("include")
     if node is None or not isinstance(node.children, list):
         return [], []  # the schema tells
-    folder = (main.path.resolve() if main.path.is_symlink() else main.path).parent
-    own = main.path.resolve()
-    found: dict[Path, Path] = {}
+    found: list[Path] = []
     mistakes: list[Mistake] = []
     for child in node.children:
         if not isinstance(child.value, str):
             continue
         try:
-            for path in _matching(folder, child.value, own):
-                found.setdefault(path.resolve(), path)
+            found += included_by(main.path, [child.value])
         except UserError as problem:
             mistakes.append(main.mistake_at(child, problem.message))
-    return list(found.values()), mistakes
+    return _each_once(found), mistakes
+
+
+def included_by(registry: Path, patterns: Sequence[str]) -> list[Path]:
+    """The files that some patterns in the registry at this path mean.
+
+    Raises:
+        UserError: a pattern leads nowhere.
+    """
+    folder = (registry.resolve() if registry.is_symlink() else registry).parent
+    own = registry.resolve()
+    return _each_once(path for pattern in patterns for path in _matching(folder, pattern, own))
+
+
+def _each_once(paths: Iterable[Path]) -> list[Path]:
+    found: dict[Path, Path] = {}
+    for path in paths:
+        found.setdefault(path.resolve(), path)
+    return list(found.values())
 
 
 def is_part(path: Path) -> bool:
@@ -165,10 +193,10 @@ def matches(pattern: str, path: PurePosixPath) -> bool:
 
 
 def _read_all(
-    path: Path, changed: Mapping[Path, bytes], read: Callable[[Path], bytes]
+    path: Path, changed: Mapping[Path, bytes], parse: Parse, read: Callable[[Path], bytes]
 ) -> tuple[Document, list[tuple[Path, bytes]], list[Mistake]]:
     """The registry itself, the bytes of what it includes, and what is wrong with ``include``."""
-    main = parse_document(changed[path] if path in changed else read(path), path)
+    main = parse(changed[path] if path in changed else read(path), path)
     paths, mistakes = included_paths(main)
     files = [(one, changed[one] if one in changed else read(one)) for one in paths]
     return main, files, mistakes

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 from mbrelease.errors import UserError
-from mbrelease.registry.document import Document
+from mbrelease.registry.document import Document, parse_document
+from mbrelease.registry.include import Parse, join, read_parts
 from mbrelease.registry.include import read_bytes as read_bytes
-from mbrelease.registry.include import read_document
+from mbrelease.registry.kept import Kept, keep
 from mbrelease.registry.mistakes import InvalidRegistry
 from mbrelease.registry.project import REGISTRY_NAME, Project
 from mbrelease.registry.references import check_references
@@ -34,8 +38,43 @@ def load_project(path: Path | None = None) -> Project:
         UserError: there is none, or it is wrong; every mistake has its file:line:column.
     """
     path = find_registry(Path.cwd()) if path is None else path
-    document = read_document(path)
-    return project_of(document, read_registry(document))
+    with without_collector():
+        kept = Kept.read(path)
+        if kept is not None:
+            # Mistakes are told from the text alone.
+            with contextlib.suppress(InvalidRegistry):
+                return kept.project(path) or _read(path, kept.parse)
+        return _read(path, parse_document)
+
+
+def read_project(path: Path) -> Project:
+    """Load the registry at ``path`` from its text alone, whatever is known of it.
+
+    Raises:
+        UserError: as ``load_project``.
+    """
+    with without_collector():
+        return _read(path, parse_document)
+
+
+def _read(path: Path, parse: Parse) -> Project:
+    parts, mistakes = read_parts(path, parse=parse)
+    document = join(parts, mistakes)
+    registry = read_registry(document)
+    keep(parts, document)
+    return project_of(document, registry)
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Let no garbage be looked for: what is built lives on, and there are a million objects."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def project_of(document: Document, registry: Registry) -> Project:

@@ -6,7 +6,6 @@ are written anew here.
 
 from __future__ import annotations
 
-import json
 import re
 import types
 from collections.abc import Iterator, Sequence
@@ -53,7 +52,7 @@ def read_shape(document: Document) -> tuple[Registry | None, list[Mistake]]:
         return None, [document.mistake((), f"{wanted}, not {described(document.value)}")]
     try:
         # Through JSON, because strict validation of plain dictionaries would ask for instances.
-        return Registry.model_validate_json(json.dumps(document.value), strict=True), []
+        return Registry.model_validate_json(document.as_json, strict=True), []
     except ValidationError as error:
         return None, list(_mistakes(document, error))
 

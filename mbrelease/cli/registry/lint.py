@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mbrelease.cli.options import json_option
 from mbrelease.cli.output import print_json, talk
+
+if TYPE_CHECKING:
+    from mbrelease.registry.project import Project
 
 
 @click.command("lint")
@@ -20,20 +24,14 @@ def command(path: Path | None, as_json: bool) -> int:
 
     Exits 1 where there are mistakes, 2 where there is no registry to check.
     """
-    from mbrelease.registry.include import including_registry, is_part
-    from mbrelease.registry.load import find_registry, load_project
+    from mbrelease.registry.load import find_registry
     from mbrelease.registry.mistakes import InvalidRegistry, shown_path
 
-    given = path = find_registry(Path.cwd()) if path is None else path
-    if is_part(given):
-        path = including_registry(given) or given
-        if path == given:
-            talk(f"no registry.yaml above includes {shown_path(given)}; checked by itself")
-        else:
-            talk(f"{shown_path(path)} includes {shown_path(given)}; checked as a whole")
+    path = find_registry(Path.cwd()) if path is None else path
     try:
-        project = load_project(path)
+        project = _checked(path)
     except InvalidRegistry as error:
+        path = error.path
         if as_json:
             print_json({"path": shown_path(path), "valid": False, "mistakes": error.as_json()})
         else:
@@ -41,6 +39,7 @@ def command(path: Path | None, as_json: bool) -> int:
         count = len(error.mistakes)
         talk(f"{count} mistake{'s' if count != 1 else ''} in {shown_path(path)}")
         return 1
+    path = project.registry_path
     variants = len(project.registry.variants)
     if as_json:
         answer = {"path": shown_path(path), "valid": True, "mistakes": [], "variants": variants}
@@ -48,6 +47,29 @@ def command(path: Path | None, as_json: bool) -> int:
     else:
         talk(f"{shown_path(path)}: {_count(variants)}, no mistakes")
     return 0
+
+
+def _checked(path: Path) -> Project:
+    """The registry at ``path``, or the one that includes it.
+
+    Raises:
+        InvalidRegistry: there are mistakes.
+    """
+    from mbrelease.registry.include import including_registry, is_part
+    from mbrelease.registry.load import read_project
+    from mbrelease.registry.mistakes import InvalidRegistry, shown_path
+
+    try:
+        return read_project(path)
+    except InvalidRegistry:
+        if not is_part(path):
+            raise
+        registry = including_registry(path)
+        if registry is None:
+            talk(f"no registry.yaml above includes {shown_path(path)}; checked by itself")
+            raise
+    talk(f"{shown_path(registry)} includes {shown_path(path)}; checked as a whole")
+    return read_project(registry)
 
 
 def _count(variants: int) -> str:

@@ -1,0 +1,184 @@
+"""What reading a large registry gave, kept in ``.mbrelease`` for the next command.
+
+The file is keyed by the content of every file of the registry and by the code that read them, so
+it is never out of date; it has a checksum, so damage shows; and only valid registries are kept.
+What is kept is data (JSON), and the schema checks it again. Without it, or where it cannot be
+written, all is read as ever, only slower.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mbrelease import __version__
+from mbrelease.errors import UserError
+from mbrelease.files import sha256_bytes, write_bytes
+from mbrelease.registry.document import Document, decoded, encoded, parse_document
+from mbrelease.registry.folding import folded, layout_of
+from mbrelease.registry.include import included_by, read_bytes
+from mbrelease.registry.journal import at_one_moment
+from mbrelease.registry.layout import Layout, Slot
+from mbrelease.registry.project import Project
+from mbrelease.registry.schema import Registry
+
+FOLDER = Path(".mbrelease") / "parsed"
+MIN_BYTES = 100_000
+"""Of all files together; fewer are read again sooner than looked up."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file as it was read."""
+
+    path: str
+    """Relative to the registry."""
+    sha256: str
+    lines: Mapping[str, int] | None
+    """Where each variant is defined, of a file without a layout."""
+    layout: Sequence[Any] | None
+
+    def places(self) -> Mapping[str, int]:
+        """The line of each variant."""
+        if self.layout is None:
+            return self.lines or {}
+        return {name: slot[3] for name, slot in self.layout[1].items()}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A registry as it was read and found valid."""
+
+    include: Sequence[str]
+    files: Sequence[_File]
+    values: bytes
+    """What all files say together, as JSON."""
+
+    @classmethod
+    def read(cls, registry: Path) -> Kept | None:
+        """What is kept of the registry at this path; ``None`` if nothing that can be relied on."""
+        try:
+            checksum, rest = kept_path(registry).read_bytes().split(b"\n", 1)
+            header, values = rest.split(b"\n", 1)
+            if sha256_bytes(rest).encode() != checksum:
+                return None
+            content = json.loads(header)
+            if content["code"] != code_version():
+                return None
+            files = [_File(**file) for file in content["files"]]
+            return cls(content["include"], files, values)
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError):
+            return None
+
+    def project(self, path: Path) -> Project | None:
+        """The registry at ``path``, if its files hold what they held."""
+        if not self._holds(path):
+            return None
+        try:
+            registry = Registry.model_validate_json(self.values, strict=True)
+        except ValidationError:
+            return None
+        target = path.resolve()
+        places = {
+            name: (target.parent / file.path, line)
+            for file in self.files
+            for name, line in file.places().items()
+        }
+        return Project(registry, target, places)
+
+    def parse(self, data: bytes, path: Path, *, file: int = 0) -> Document:
+        """As ``parse_document``, but what was read before is not read again.
+
+        Raises:
+            InvalidRegistry: it cannot be parsed.
+        """
+        known = self._by_content.get(sha256_bytes(data))
+        document = None
+        if known is not None and known.layout is not None:
+            text, has_bom = decoded(data)
+            layout = _layout(known.layout)
+            document = folded(path, text, has_bom, file, layout, self._variants)
+        return document or parse_document(data, path, file=file)
+
+    @cached_property
+    def _by_content(self) -> dict[str, _File]:
+        return {file.sha256: file for file in self.files}
+
+    @cached_property
+    def _variants(self) -> Mapping[str, Any]:
+        variants: Mapping[str, Any] = json.loads(self.values)["variants"]
+        return variants
+
+    def _holds(self, path: Path) -> bool:
+        """Whether the registry at ``path`` is the one that was kept."""
+
+        def read(read_one: Callable[[Path], bytes]) -> bool:
+            files = [path, *included_by(path, self.include)]
+            folder = path.resolve().parent
+            return len(files) == len(self.files) and all(
+                file.resolve() == folder / kept.path and sha256_bytes(read_one(file)) == kept.sha256
+                for file, kept in zip(files, self.files, strict=True)
+            )
+
+        try:
+            return at_one_moment(path, read, read_bytes)
+        except UserError:
+            return False  # reading it all tells
+
+
+def keep(parts: Sequence[Document], whole: Document) -> None:
+    """Keep what the files of a valid registry say, if there is much of it and it can be kept.
+
+    Args:
+        parts: a document for each file.
+        whole: all of them together.
+    """
+    if sum(len(part.text) for part in parts) < MIN_BYTES:
+        return
+    registry = parts[0].path.resolve()
+    files = []
+    for part in parts:
+        layout = layout_of(part)
+        node = part.at(("variants",))
+        keys = (node.keys if node is not None else None) or {}
+        (file,) = part.files
+        files.append({
+            "path": part.path.resolve().relative_to(registry.parent).as_posix(),
+            "sha256": sha256_bytes(encoded(file.text, file.has_bom)),
+            "lines": None if layout else {name: key.line for name, key in keys.items()},
+            "layout": layout and [layout.column, layout.slots, layout.below, layout.lines_above],
+        })  # fmt: skip
+    header = {
+        "code": code_version(),
+        "include": whole.value.get("include", []),
+        "files": files,
+    }
+    rest = f"{json.dumps(header)}\n{whole.as_json}".encode()
+    with contextlib.suppress(UserError):  # a folder that cannot be written
+        write_bytes(kept_path(registry), sha256_bytes(rest).encode() + b"\n" + rest)
+
+
+def kept_path(registry: Path) -> Path:
+    """Where what is kept of a registry lies."""
+    registry = Path(os.path.realpath(registry))  # a loop of links is told by who reads it
+    return registry.parent / FOLDER / f"{registry.name}.json"
+
+
+@cache
+def code_version() -> str:
+    """What changes whenever the code changes that reads and checks registries."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256_bytes(b"\0".join([__version__.encode(), *(s.read_bytes() for s in sources)]))
+
+
+def _layout(stored: Sequence[Any]) -> Layout:
+    column, slots, below, lines_above = stored
+    return Layout(column, {name: Slot(*slot) for name, slot in slots.items()}, below, lines_above)
