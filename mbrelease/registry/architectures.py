@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mbrelease.registry.document import Document
-from mbrelease.registry.entries import items, keys, text
+from mbrelease.registry.entries import items, keys, stating, text
 from mbrelease.registry.mistakes import Mistake
 
 # The weights of both parents are added up, so they must have the same shapes and meaning.
@@ -34,9 +34,9 @@ class _Stated(NamedTuple):
 def check_architectures(document: Document) -> Iterator[Mistake]:
     """A mistake at each parent that differs from one before it with which it is averaged."""
     known: dict[str, dict[str, _Stated]] = {}
-    for name, entry in keys(document, "variants").items():
+    for name, stated_parents in stating(document, "parents"):
         # Of ten thousand variants few are averages.
-        if not isinstance(entry, dict) or len(items(document, "variants", name, "parents")) < 2:
+        if not isinstance(stated_parents, list) or len(stated_parents) < 2:
             continue
         for relation, mixed in _MIXING.items():
             parents = _parents(document, name, relation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from mbrelease.errors import did_you_mean
@@ -30,6 +30,15 @@ def keys(document: Document, *path: str | int) -> dict[str, Any]:
     """The entries of the mapping at ``path``, if it is one."""
     value = value_at(document, path)
     return value if isinstance(value, dict) else {}
+
+
+def stating(document: Document, key: str) -> Iterator[tuple[str, Any]]:
+    """The variants that say something under ``key``, each with what it says."""
+    for name, entry in keys(document, "variants").items():
+        if isinstance(entry, dict):
+            value = entry.get(key)
+            if value is not None:
+                yield name, value
 
 
 def items(document: Document, *path: str | int) -> list[Any]:

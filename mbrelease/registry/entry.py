@@ -15,9 +15,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME)]
 class Entry(BaseModel):
     """Base of every entry: unknown keys are mistakes, and nothing changes after loading."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Empty lists are made, and not copied deeply, for each of ten thousand entries."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from mbrelease.files import json_text
+from mbrelease.registry.entry import Entry
 from mbrelease.registry.schema import Registry
 
 SCHEMA_NAME = "registry.schema.json"
@@ -19,6 +24,19 @@ class _EditorSchema(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:
         """No: a title that repeats the name of the field says nothing."""
         return False
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        """Entries, each field described by the docstring below it.
+
+        pydantic could do that (``use_attribute_docstrings``), but does it whenever the classes are
+        made, and every command would wait for it.
+        """
+        made = super().model_schema(schema)
+        for parent in reversed(schema["cls"].__mro__):
+            for field, description in _field_docstrings(parent):
+                if field in made.get("properties", {}):
+                    made["properties"][field]["description"] = description
+        return made
 
     def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
         """Whole numbers, and ``450_000_000``, which editors' YAML 1.2 takes for text."""
@@ -48,3 +66,16 @@ def registry_schema() -> dict[str, Any]:
 def registry_schema_text() -> str:
     """The schema as the file that is checked in beside the registry."""
     return json_text(registry_schema())
+
+
+def _field_docstrings(cls: type) -> Iterator[tuple[str, str]]:
+    """The fields that a class itself defines and describes, each with its docstring."""
+    if not issubclass(cls, Entry) or cls is Entry:
+        return
+    (definition,) = ast.parse(inspect.getsource(cls)).body
+    assert isinstance(definition, ast.ClassDef)
+    for statement, below in pairwise(definition.body):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            match below:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    yield statement.target.id, inspect.cleandoc(text)

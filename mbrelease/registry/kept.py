@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from mbrelease.registry.folding import folded, layout_of
 from mbrelease.registry.include import included_by, read_bytes
 from mbrelease.registry.journal import at_one_moment
 from mbrelease.registry.layout import Layout, Slot
-from mbrelease.registry.project import Project
+from mbrelease.registry.project import Project, Unread
 from mbrelease.registry.schema import Registry
 
 FOLDER = Path(".mbrelease") / "parsed"
@@ -35,22 +35,7 @@ MIN_BYTES = 100_000
 """Of all files together; fewer are read again sooner than looked up."""
 
 
-@dataclass(frozen=True)
-class _File:
-    """One file as it was read."""
-
-    path: str
-    """Relative to the registry."""
-    sha256: str
-    lines: Mapping[str, int] | None
-    """Where each variant is defined, of a file without a layout."""
-    layout: Sequence[Any] | None
-
-    def places(self) -> Mapping[str, int]:
-        """The line of each variant."""
-        if self.layout is None:
-            return self.lines or {}
-        return {name: slot[3] for name, slot in self.layout[1].items()}
+Places = Mapping[str, tuple[Path, int]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +43,10 @@ class Kept:
     """A registry as it was read and found valid."""
 
     include: Sequence[str]
-    files: Sequence[_File]
+    files: Mapping[str, str]
+    """The sha256 of each file, by its path relative to the registry, in their order."""
+    where: bytes
+    """Of each file: its layout or, where it has none, the line of each variant; as JSON."""
     values: bytes
     """What all files say together, as JSON."""
 
@@ -67,14 +55,13 @@ class Kept:
         """What is kept of the registry at this path; ``None`` if nothing that can be relied on."""
         try:
             checksum, rest = kept_path(registry).read_bytes().split(b"\n", 1)
-            header, values = rest.split(b"\n", 1)
             if sha256_bytes(rest).encode() != checksum:
                 return None
+            header, where, values = rest.split(b"\n")
             content = json.loads(header)
             if content["code"] != code_version():
                 return None
-            files = [_File(**file) for file in content["files"]]
-            return cls(content["include"], files, values)
+            return cls(content["include"], content["files"], where, values)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError):
             return None
 
@@ -87,12 +74,7 @@ class Kept:
         except ValidationError:
             return None
         target = path.resolve()
-        places = {
-            name: (target.parent / file.path, line)
-            for file in self.files
-            for name, line in file.places().items()
-        }
-        return Project(registry, target, places)
+        return Project(registry, target, Unread(partial(self._places, target.parent)))
 
     def parse(self, data: bytes, path: Path, *, file: int = 0) -> Document:
         """As ``parse_document``, but what was read before is not read again.
@@ -100,22 +82,32 @@ class Kept:
         Raises:
             InvalidRegistry: it cannot be parsed.
         """
-        known = self._by_content.get(sha256_bytes(data))
+        stored = self._by_content.get(sha256_bytes(data))
         document = None
-        if known is not None and known.layout is not None:
+        if isinstance(stored, list):
             text, has_bom = decoded(data)
-            layout = _layout(known.layout)
+            layout = _layout(stored)
             document = folded(path, text, has_bom, file, layout, self._variants)
         return document or parse_document(data, path, file=file)
 
     @cached_property
-    def _by_content(self) -> dict[str, _File]:
-        return {file.sha256: file for file in self.files}
+    def _by_content(self) -> dict[str, Any]:
+        return dict(zip(self.files.values(), json.loads(self.where), strict=True))
 
     @cached_property
     def _variants(self) -> Mapping[str, Any]:
         variants: Mapping[str, Any] = json.loads(self.values)["variants"]
         return variants
+
+    def _places(self, folder: Path) -> Places:
+        """Where each variant is defined."""
+        places: dict[str, tuple[Path, int]] = {}
+        for file, stored in zip(self.files, json.loads(self.where), strict=True):
+            lines = stored
+            if isinstance(stored, list):
+                lines = {name: slot.key_line for name, slot in _layout(stored).slots.items()}
+            places |= {name: (folder / file, line) for name, line in lines.items()}
+        return places
 
     def _holds(self, path: Path) -> bool:
         """Whether the registry at ``path`` is the one that was kept."""
@@ -124,8 +116,8 @@ class Kept:
             files = [path, *included_by(path, self.include)]
             folder = path.resolve().parent
             return len(files) == len(self.files) and all(
-                file.resolve() == folder / kept.path and sha256_bytes(read_one(file)) == kept.sha256
-                for file, kept in zip(files, self.files, strict=True)
+                file.resolve() == folder / known and sha256_bytes(read_one(file)) == sha256
+                for file, (known, sha256) in zip(files, self.files.items(), strict=True)
             )
 
         try:
@@ -144,24 +136,15 @@ def keep(parts: Sequence[Document], whole: Document) -> None:
     if sum(len(part.text) for part in parts) < MIN_BYTES:
         return
     registry = parts[0].path.resolve()
-    files = []
+    files, where = {}, []
     for part in parts:
-        layout = layout_of(part)
-        node = part.at(("variants",))
-        keys = (node.keys if node is not None else None) or {}
         (file,) = part.files
-        files.append({
-            "path": part.path.resolve().relative_to(registry.parent).as_posix(),
-            "sha256": sha256_bytes(encoded(file.text, file.has_bom)),
-            "lines": None if layout else {name: key.line for name, key in keys.items()},
-            "layout": layout and [layout.column, layout.slots, layout.below, layout.lines_above],
-        })  # fmt: skip
-    header = {
-        "code": code_version(),
-        "include": whole.value.get("include", []),
-        "files": files,
-    }
-    rest = f"{json.dumps(header)}\n{whole.as_json}".encode()
+        path = part.path.resolve().relative_to(registry.parent).as_posix()
+        files[path] = sha256_bytes(encoded(file.text, file.has_bom))
+        where.append(_stored(part))
+    include = whole.value.get("include", [])
+    header = json.dumps({"code": code_version(), "include": include, "files": files})
+    rest = "\n".join([header, json.dumps(where), whole.as_json]).encode()
     with contextlib.suppress(UserError):  # a folder that cannot be written
         write_bytes(kept_path(registry), sha256_bytes(rest).encode() + b"\n" + rest)
 
@@ -177,6 +160,16 @@ def code_version() -> str:
     """What changes whenever the code changes that reads and checks registries."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     return sha256_bytes(b"\0".join([__version__.encode(), *(s.read_bytes() for s in sources)]))
+
+
+def _stored(part: Document) -> Any:
+    """The layout of a file as JSON has it, or the line of each variant."""
+    layout = layout_of(part)
+    if layout is not None:
+        return [layout.column, layout.slots, layout.below, layout.lines_above]
+    node = part.at(("variants",))
+    keys = (node.keys if node is not None else None) or {}
+    return {name: key.line for name, key in keys.items()}
 
 
 def _layout(stored: Sequence[Any]) -> Layout:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from mbrelease.errors import UserError, did_you_mean
@@ -11,6 +12,22 @@ from mbrelease.registry.schema import Policy, Registry, Variant
 from mbrelease.registry.tasks import AnyTask
 
 REGISTRY_NAME = "registry.yaml"
+
+
+class Unread(Mapping[str, tuple[Path, int]]):
+    """The places of variants, found when someone asks for one."""
+
+    def __init__(self, find: Callable[[], Mapping[str, tuple[Path, int]]]) -> None:
+        self._found = cache(find)
+
+    def __getitem__(self, name: str) -> tuple[Path, int]:
+        return self._found()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found())
+
+    def __len__(self) -> int:
+        return len(self._found())
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ place does not hide a lost parent in another. What has not the right shape is pa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from mbrelease.errors import did_you_mean
 from mbrelease.registry.architectures import check_architectures
 from mbrelease.registry.document import Document
-from mbrelease.registry.entries import items, keys, lost, text
+from mbrelease.registry.entries import items, keys, lost, stating, text
 from mbrelease.registry.lineage import cycles
 from mbrelease.registry.mistakes import Mistake
 from mbrelease.registry.table_references import check_tables
@@ -26,7 +27,10 @@ Path = tuple[str | int, ...]
 MAX_SHOWN = 12
 """Names of a circle."""
 
-_TASK: TypeAdapter[AnyTask] = TypeAdapter(AnyTask)
+
+@cache
+def _tasks_schema() -> TypeAdapter[AnyTask]:
+    return TypeAdapter(AnyTask)
 
 
 def check_references(document: Document) -> list[Mistake]:
@@ -48,13 +52,13 @@ def _parents(document: Document) -> Iterator[Mistake]:
     variants = keys(document, "variants")
     graph: dict[str, list[str]] = {}
     places: dict[tuple[str, str], Path] = {}
-    for name in variants:
+    for name, stated in stating(document, "parents"):
         graph[name] = []
-        for index, _ in enumerate(items(document, "variants", name, "parents")):
-            path = ("variants", name, "parents", index, "variant")
-            parent = text(document, *path)
-            if parent is None:
+        for index, item in enumerate(stated if isinstance(stated, list) else []):
+            parent = item.get("variant") if isinstance(item, dict) else None
+            if not isinstance(parent, str):
                 continue
+            path = ("variants", name, "parents", index, "variant")
             if parent not in variants:
                 yield document.mistake(path, lost(document, "parent", parent, variants))
             elif parent in graph[name]:
@@ -70,12 +74,12 @@ def _parents(document: Document) -> Iterator[Mistake]:
 def _supersedes(document: Document) -> Iterator[Mistake]:
     variants = keys(document, "variants")
     graph: dict[str, list[str]] = {}
-    for name in variants:
-        path = ("variants", name, "supersedes")
-        older = text(document, *path)
-        graph[name] = [older] if older in variants else []
-        if older is not None and older not in variants:
-            yield document.mistake(path, lost(document, "superseded variant", older, variants))
+    for name, older in stating(document, "supersedes"):
+        if isinstance(older, str) and older not in variants:
+            message = lost(document, "superseded variant", older, variants)
+            yield document.mistake(("variants", name, "supersedes"), message)
+        elif isinstance(older, str):
+            graph[name] = [older]
     for cycle in cycles(graph):
         message = f"cycle in supersedes: {_round(cycle)}"
         yield document.mistake(("variants", cycle[0], "supersedes"), message)
@@ -90,24 +94,22 @@ def _round(cycle: list[str]) -> str:
 
 def _repos(document: Document) -> Iterator[Mistake]:
     owners: dict[str, str] = {}
-    for name in keys(document, "variants"):
-        path = ("variants", name, "repo")
-        repo = text(document, *path)
-        if repo is None:
+    for name, repo in stating(document, "repo"):
+        if not isinstance(repo, str):
             continue
         # The Hub takes ids that differ only in case for one.
         owner = owners.setdefault(repo.casefold(), name)
         if owner != name:
-            yield document.mistake(path, f"repo '{repo}' is already that of variant '{owner}'")
+            message = f"repo '{repo}' is already that of variant '{owner}'"
+            yield document.mistake(("variants", name, "repo"), message)
 
 
 def _suites_and_policies(document: Document) -> Iterator[Mistake]:
     variants = keys(document, "variants")
     for key, shelf in (("suite", "suites"), ("policy", "policies")):
         known = keys(document, shelf)
-        for name in variants:
-            wanted = text(document, "variants", name, key)
-            if wanted is not None and wanted not in known:
+        for name, wanted in stating(document, key):
+            if isinstance(wanted, str) and wanted not in known:
                 yield document.mistake(("variants", name, key), lost(document, key, wanted, known))
     for name in keys(document, "policies"):
         path = ("policies", name, "reference")
@@ -135,7 +137,7 @@ def _tasks(document: Document) -> Iterator[Mistake]:
 def _task(value: Any) -> AnyTask | None:
     """The task that ``value`` describes, if it describes one rightly."""
     try:
-        return _TASK.validate_python(value)
+        return _tasks_schema().validate_python(value)
     except ValidationError:
         return None
 
@@ -143,10 +145,11 @@ def _task(value: Any) -> AnyTask | None:
 def _policy_metrics(document: Document) -> Iterator[Mistake]:
     """Metrics of a policy, held against each suite that a variant uses it with."""
     users: dict[str, dict[str, str]] = {name: {} for name in keys(document, "policies")}
-    for name in keys(document, "variants"):
-        policy = text(document, "variants", name, "policy")
+    for name, policy in stating(document, "policy"):
         suite = text(document, "variants", name, "suite")
-        if policy in users and suite is not None and items(document, "suites", suite):
+        if not isinstance(policy, str) or suite is None:
+            continue
+        if policy in users and items(document, "suites", suite):
             users[policy].setdefault(suite, name)
     for policy, suites in users.items():
         guardrails = range(len(items(document, "policies", policy, "guardrails")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mbrelease.registry.document import Document
-from mbrelease.registry.entries import hint, items, keys, lost, text, texts
+from mbrelease.registry.entries import hint, items, keys, lost, stating, text, texts
 from mbrelease.registry.mistakes import Mistake
 from mbrelease.registry.reported_tables import split_reported
 
@@ -18,16 +18,16 @@ def check_tables(document: Document) -> Iterator[Mistake]:
     for name in keys(document, "tables"):
         yield from _models(document, ("tables", name))
         yield from _document_sets(document, ("tables", name))
-    for name in keys(document, "variants"):
-        yield from _card(document, name)
-        yield from _measured_uses(document, name)
+    for name, card in stating(document, "card"):
+        if isinstance(card, dict) and card.keys() & {"tables", "design_beside", "intended_use"}:
+            yield from _card(document, name)
+            yield from _measured_uses(document, name)
 
 
 def _peers(document: Document) -> Iterator[Mistake]:
     variants, aliases = keys(document, "variants"), keys(document, "aliases")
-    owners = {
-        (text(document, "variants", name, "repo") or "").casefold(): name for name in variants
-    }
+    repos = stating(document, "repo")
+    owners = {repo.casefold(): name for name, repo in repos if isinstance(repo, str)}
     for peer in keys(document, "peers"):
         path = ("peers", peer)
         if peer in variants or peer in aliases:
@@ -96,8 +96,6 @@ def _card(document: Document, variant: str) -> Iterator[Mistake]:
 
 def _measured_uses(document: Document, variant: str) -> Iterator[Mistake]:
     uses = ("variants", variant, "card", "intended_use")
-    if not items(document, *uses):
-        return
     tasks = _tasks_of(document, variant)
     for use, _ in enumerate(items(document, *uses)):
         path = (*uses, use, "measured_by")

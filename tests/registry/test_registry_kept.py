@@ -130,8 +130,8 @@ def test_damage_is_seen_and_mended(family):
 
 def test_what_does_not_fit_the_schema_is_not_believed(family):
     expected, path = load_project(), kept_path(family)
-    _, header, values = path.read_bytes().split(b"\n")
-    rest = header + b"\n" + values.replace(b'"owls/base"', b'["owls/base"]')
+    _, header, where, values = path.read_bytes().split(b"\n")
+    rest = header + b"\n" + where + b"\n" + values.replace(b'"owls/base"', b'["owls/base"]')
     path.write_bytes(hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest)
     assert Kept.read(family) is not None
     assert load_project() == expected
@@ -178,7 +178,8 @@ def test_lint_believes_only_the_text(family, nothing_is_read):
 
 def test_it_is_data_in_lines(family):
     load_project()
-    checksum, header, values = kept_path(family).read_text().split("\n")
+    checksum, header, where, values = kept_path(family).read_text().split("\n")
+    assert len(json.loads(where)) == 2
     assert len(checksum) == 64
     assert json.loads(header)["include"] == ["parts/*.yaml"]
     assert list(json.loads(values)["variants"]) == ["base", "child", "other"]
