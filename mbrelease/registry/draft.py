@@ -17,7 +17,8 @@ from typing import Any
 from mbrelease.errors import UserError
 from mbrelease.registry.document import BOM, Document, Node, parse_document
 from mbrelease.registry.folding import changed
-from mbrelease.registry.include import join, matches, read_parts
+from mbrelease.registry.include import join, read_parts
+from mbrelease.registry.included_files import matches
 from mbrelease.registry.kept import Kept
 from mbrelease.registry.mistakes import InvalidRegistry, Mistake, shown_path
 from mbrelease.registry.splice import (

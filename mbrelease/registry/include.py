@@ -6,18 +6,16 @@ looks names up or tells of mistakes need not know that there are several.
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from mbrelease.errors import UserError, did_you_mean
-from mbrelease.files import unreadable
 from mbrelease.registry.composing import MAX_REPEATED_NODES
 from mbrelease.registry.document import Document, Node, parse_document
+from mbrelease.registry.included_files import each_once, included_by, read_bytes
 from mbrelease.registry.journal import at_one_moment
 from mbrelease.registry.mistakes import InvalidRegistry, Mistake, shown_path
 from mbrelease.registry.nodes import Inside
@@ -35,10 +33,6 @@ SHELVES = {
 """What an included file may hold, and what each entry of it is called."""
 
 _HOLDS = f"an included file may hold {', '.join(SHELVES)}"
-MAX_BYTES = 32 * 2**20
-"""Of one file. Ten thousand variants are about 2 MB, and a minute of reading is long enough."""
-
-_WILD = frozenset("*?[")
 
 
 class Parse(Protocol):
@@ -95,25 +89,6 @@ def read_parts(
     return documents, mistakes
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a registry file.
-
-    Raises:
-        UserError: it cannot be read, is no file (a pipe would be waited for), or is too large.
-    """
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-            raise UserError(f"cannot read {path}: not a regular file")
-        if found.st_size > MAX_BYTES:
-            raise UserError(
-                f"{path} has {found.st_size:,} bytes; a registry has {MAX_BYTES:,} at most"
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
 def included_paths(main: Document) -> tuple[list[Path], list[Mistake]]:
     """The files that a registry includes, in their order, and patterns that lead nowhere."""
     node = main.root.child("include")
@@ -128,25 +103,7 @@ def included_paths(main: Document) -> tuple[list[Path], list[Mistake]]:
             found += included_by(main.path, [child.value])
         except UserError as problem:
             mistakes.append(main.mistake_at(child, problem.message))
-    return _each_once(found), mistakes
-
-
-def included_by(registry: Path, patterns: Sequence[str]) -> list[Path]:
-    """The files that some patterns in the registry at this path mean.
-
-    Raises:
-        UserError: a pattern leads nowhere.
-    """
-    folder = (registry.resolve() if registry.is_symlink() else registry).parent
-    own = registry.resolve()
-    return _each_once(path for pattern in patterns for path in _matching(folder, pattern, own))
-
-
-def _each_once(paths: Iterable[Path]) -> list[Path]:
-    found: dict[Path, Path] = {}
-    for path in paths:
-        found.setdefault(path.resolve(), path)
-    return list(found.values())
+    return each_once(found), mistakes
 
 
 def is_part(path: Path) -> bool:
@@ -174,24 +131,6 @@ def including_registry(path: Path) -> Path | None:
     return None
 
 
-def matches(pattern: str, path: PurePosixPath) -> bool:
-    """Whether ``include`` would find a file at ``path``, relative to the registry, by ``pattern``.
-
-    As ``Path.glob``: ``**`` is any number of folders.
-    """
-
-    def match(patterns: Sequence[str], parts: Sequence[str]) -> bool:
-        if not patterns or not parts:
-            return not patterns and not parts
-        if patterns[0] == "**":
-            return match(patterns[1:], parts) or match(patterns, parts[1:])
-        return fnmatchcase(parts[0], patterns[0]) and match(patterns[1:], parts[1:])
-
-    if path.is_absolute() or any(part.startswith(".") for part in path.parts):
-        return False
-    return match(PurePosixPath(pattern).parts, path.parts)
-
-
 def _read_all(
     path: Path, changed: Mapping[Path, bytes], parse: Parse, read: Callable[[Path], bytes]
 ) -> tuple[Document, list[tuple[Path, bytes]], list[Mistake]]:
@@ -200,44 +139,6 @@ def _read_all(
     paths, mistakes = included_paths(main)
     files = [(one, changed[one] if one in changed else read(one)) for one in paths]
     return main, files, mistakes
-
-
-def _matching(folder: Path, pattern: str, registry: Path) -> list[Path]:
-    """The files that a pattern means.
-
-    Raises:
-        UserError: there is none, or one is outside the folder of the registry.
-    """
-    said = f"include '{pattern if pattern.isprintable() else repr(pattern)[1:-1]}'"
-    steps = PurePosixPath(pattern)
-    if steps.is_absolute() or ".." in steps.parts:
-        raise UserError(f"{said} leads out of the folder of the registry")
-    wild = bool(_WILD & set(pattern))
-    try:
-        paths = sorted(folder.glob(pattern)) if wild else [folder / pattern]
-        files = [path for path in paths if path.is_file() and not _hidden(path, folder)]
-    except (ValueError, OSError) as error:
-        raise UserError(f"{said} is no pattern: {str(error).lower()}") from error
-    if wild:
-        files = [path for path in files if path.resolve() != registry]
-        if not files:
-            raise UserError(f"{said} matches no file")
-    elif paths[0].is_dir():
-        raise UserError(f"{said} is a folder; write '{steps / '*.yaml'}'")
-    elif not files:
-        raise UserError(f"{said} is not there")
-    for path in files:
-        if path.resolve() == registry:
-            raise UserError(f"{said} is the registry itself")
-        if not path.resolve().is_relative_to(folder.resolve()):
-            shown = path.relative_to(folder).as_posix()
-            raise UserError(f"{said}: {shown} leads out of the folder of the registry")
-    return files
-
-
-def _hidden(path: Path, folder: Path) -> bool:
-    """Whether it is what editors and version control keep to themselves."""
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def join(documents: Sequence[Document], of_include: Sequence[Mistake] = ()) -> Document:

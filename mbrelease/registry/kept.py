@@ -15,20 +15,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from mbrelease import __version__
 from mbrelease.errors import UserError
 from mbrelease.files import sha256_bytes, write_bytes
-from mbrelease.registry.document import Document, decoded, encoded, parse_document
-from mbrelease.registry.folding import folded, layout_of
-from mbrelease.registry.include import included_by, read_bytes
+from mbrelease.registry.included_files import included_by, read_bytes
 from mbrelease.registry.journal import at_one_moment
 from mbrelease.registry.layout import Layout, Slot
 from mbrelease.registry.project import Project, Unread
 from mbrelease.registry.schema import Registry
+
+if TYPE_CHECKING:
+    from mbrelease.registry.document import Document
 
 FOLDER = Path(".mbrelease") / "parsed"
 MIN_BYTES = 100_000
@@ -82,6 +83,10 @@ class Kept:
         Raises:
             InvalidRegistry: it cannot be parsed.
         """
+        # Not needed where nothing is parsed, which is most of the time.
+        from mbrelease.registry.document import decoded, parse_document
+        from mbrelease.registry.folding import folded
+
         stored = self._by_content.get(sha256_bytes(data))
         document = None
         if isinstance(stored, list):
@@ -133,6 +138,8 @@ def keep(parts: Sequence[Document], whole: Document) -> None:
         parts: a document for each file.
         whole: all of them together.
     """
+    from mbrelease.registry.document import encoded
+
     if sum(len(part.text) for part in parts) < MIN_BYTES:
         return
     registry = parts[0].path.resolve()
@@ -164,6 +171,8 @@ def code_version() -> str:
 
 def _stored(part: Document) -> Any:
     """The layout of a file as JSON has it, or the line of each variant."""
+    from mbrelease.registry.folding import layout_of
+
     layout = layout_of(part)
     if layout is not None:
         return [layout.column, layout.slots, layout.below, layout.lines_above]

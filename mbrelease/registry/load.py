@@ -6,17 +6,18 @@ import contextlib
 import gc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mbrelease.errors import UserError
-from mbrelease.registry.document import Document, parse_document
-from mbrelease.registry.include import Parse, join, read_parts
-from mbrelease.registry.include import read_bytes as read_bytes
+from mbrelease.registry.included_files import read_bytes as read_bytes
 from mbrelease.registry.kept import Kept, keep
 from mbrelease.registry.mistakes import InvalidRegistry
 from mbrelease.registry.project import REGISTRY_NAME, Project
-from mbrelease.registry.references import check_references
 from mbrelease.registry.schema import Registry
-from mbrelease.registry.shape import read_shape
+
+if TYPE_CHECKING:
+    from mbrelease.registry.document import Document
+    from mbrelease.registry.include import Parse
 
 
 def find_registry(start: Path) -> Path:
@@ -44,7 +45,7 @@ def load_project(path: Path | None = None) -> Project:
             # Mistakes are told from the text alone.
             with contextlib.suppress(InvalidRegistry):
                 return kept.project(path) or _read(path, kept.parse)
-        return _read(path, parse_document)
+        return _read(path)
 
 
 def read_project(path: Path) -> Project:
@@ -54,11 +55,15 @@ def read_project(path: Path) -> Project:
         UserError: as ``load_project``.
     """
     with without_collector():
-        return _read(path, parse_document)
+        return _read(path)
 
 
-def _read(path: Path, parse: Parse) -> Project:
-    parts, mistakes = read_parts(path, parse=parse)
+def _read(path: Path, parse: Parse | None = None) -> Project:
+    # Not needed where a large registry is known, which is most of the time.
+    from mbrelease.registry.document import parse_document
+    from mbrelease.registry.include import join, read_parts
+
+    parts, mistakes = read_parts(path, parse=parse or parse_document)
     document = join(parts, mistakes)
     registry = read_registry(document)
     keep(parts, document)
@@ -92,6 +97,9 @@ def read_registry(document: Document) -> Registry:
     Raises:
         InvalidRegistry: it describes none; all mistakes are listed.
     """
+    from mbrelease.registry.references import check_references
+    from mbrelease.registry.shape import read_shape
+
     registry, mistakes = read_shape(document)
     mistakes = [*document.mistakes, *mistakes, *check_references(document)]
     if registry is None or mistakes:

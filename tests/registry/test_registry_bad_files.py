@@ -13,7 +13,7 @@ import pytest
 from valid_registry import VALID
 
 from mbrelease.cli.main import main
-from mbrelease.registry.include import MAX_BYTES
+from mbrelease.registry.included_files import MAX_BYTES
 from mbrelease.registry.load import load_project
 
 NAME = "registry.yaml"

@@ -13,7 +13,7 @@ from test_registry_folding import flat
 from valid_registry import VALID
 
 from mbrelease.errors import UserError
-from mbrelease.registry import kept, load
+from mbrelease.registry import document, kept
 from mbrelease.registry.document import parse_document
 from mbrelease.registry.draft import Draft
 from mbrelease.registry.edit import set_value
@@ -39,8 +39,7 @@ def nothing_is_read(monkeypatch):
     """From now on nothing can be parsed that is not known."""
 
     def stop():
-        monkeypatch.setattr(kept, "parse_document", None)
-        monkeypatch.setattr(load, "parse_document", None)
+        monkeypatch.setattr(document, "parse_document", None)
 
     return stop
 
@@ -75,7 +74,7 @@ def test_what_an_edit_wrote_is_kept(family, nothing_is_read):
 def read_project_anew(path):
     kept_path(path).unlink()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(load, "parse_document", parse_document)
+        patch.setattr(document, "parse_document", parse_document)
         return load_project(path)
 
 
