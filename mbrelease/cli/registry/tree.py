@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_JSON_DEPTH = 400
 """Each step is a list in an object; Python's reader ends at a thousand levels."""
+LINES_AT_ONCE = 200
 
 
 @click.command("tree")
@@ -44,8 +45,10 @@ def command(variant: str | None, as_json: bool, registry_path: Path | None) -> N
             )
         print_json(lineage.nested(lines))
         return
-    for line in lines:
-        click.echo(_tree_line(project, line))
+    # Many at once: to hand them over one by one takes longer than to draw them.
+    for start in range(0, len(lines), LINES_AT_ONCE):
+        part = lines[start : start + LINES_AT_ONCE]
+        click.echo("\n".join(_tree_line(project, line) for line in part))
 
 
 def _tree_line(project: Project, line: TreeLine) -> str:
