@@ -294,7 +294,7 @@ def edit(path: Path, change: Callable[[Draft], Draft]) -> Edit:
         new = {file: data for file, data in new.items() if old.get(file) != data}
         for file in new.keys() & old.keys():
             # A rename would replace a read-only file without a word.
-            if not os.access(file, os.W_OK):
+            if not os.access(file, os.W_OK, effective_ids=True):
                 raise UserError(f"{shown_path(file)} is read-only", mend="make it writable")
         if new:
             write_all(target, old, new)

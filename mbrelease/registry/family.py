@@ -187,7 +187,8 @@ class Editing:
     They are made to the files as they are then, under the lock that all edits take, so what others
     wrote since the family was read stays. Comments, order and quoting stay too. Where one of them
     cannot be made, or the registry would not be valid after all of them, the end of the block
-    raises ``UserError`` and nothing was written; so it is if the block itself raises.
+    raises ``UserError`` and nothing was written; so it is if the block itself raises. Outside of a
+    block nothing would ever write them, so each method raises ``UserError`` there.
     """
 
     def __init__(self, family: Family) -> None:
@@ -195,7 +196,7 @@ class Editing:
         """After the block, the family as it is now."""
         self.changed = False
         """After the block, whether a file was written."""
-        self._changes: list[Callable[[Draft], Draft]] = []
+        self._changes: list[Callable[[Draft], Draft]] | None = None
 
     def add(self, name: str, entry: Mapping[str, Any], *, file: str | None = None) -> None:
         """Add a variant.
@@ -205,33 +206,44 @@ class Editing:
             entry: what ``registry.yaml`` would say: ``{"repo": …, "parents": […]}``.
             file: the included file to put it into, relative to the registry.
         """
-        self._changes.append(lambda draft: with_variant(draft, name, entry, file=file))
+        self._gather(lambda draft: with_variant(draft, name, entry, file=file))
 
     def set(self, name: str, key: str, value: Any) -> None:
         """Set a key of a variant: ``training.tokens``, ``parents.0.relation``, ``card.tags.+``."""
-        self._changes.append(lambda draft: with_value(draft, name, key, value))
+        self._gather(lambda draft: with_value(draft, name, key, value))
 
     def unset(self, name: str, key: str) -> None:
         """Remove a key of a variant, or an item of one of its lists."""
-        self._changes.append(lambda draft: without_value(draft, name, key))
+        self._gather(lambda draft: without_value(draft, name, key))
 
     def alias(self, alias: str, name: str) -> None:
         """Let ``alias`` mean a variant, whatever it meant before."""
-        self._changes.append(lambda draft: with_alias(draft, alias, name))
+        self._gather(lambda draft: with_alias(draft, alias, name))
 
     def unalias(self, alias: str) -> None:
         """Remove an alias; the variant stays."""
-        self._changes.append(lambda draft: without_alias(draft, alias))
+        self._gather(lambda draft: without_alias(draft, alias))
 
     def remove(self, name: str) -> None:
         """Remove a variant that nothing else names."""
-        self._changes.append(lambda draft: without_variant(draft, name))
+        self._gather(lambda draft: without_variant(draft, name))
 
     def rename(self, name: str, new: str) -> None:
         """Give a variant another name, wherever the registry names it."""
-        self._changes.append(lambda draft: with_new_name(draft, name, new))
+        self._gather(lambda draft: with_new_name(draft, name, new))
+
+    def _gather(self, change: Callable[[Draft], Draft]) -> None:
+        if self._changes is None:
+            raise UserError(
+                "edits are gathered in a with block and written at its end; this one is outside",
+                mend="with family.editing() as edit: edit.set(…)",
+            )
+        self._changes.append(change)
 
     def __enter__(self) -> Editing:
+        if self._changes is not None:
+            raise UserError("this with block is open already", mend="take another editing()")
+        self._changes = []
         return self
 
     def __exit__(
@@ -240,7 +252,7 @@ class Editing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        changes, self._changes = self._changes, []
+        changes, self._changes = self._changes, None
         if kind is not None or not changes:
             return
         done = edit(self.family.path, lambda draft: _all(changes, draft))

@@ -86,10 +86,16 @@ def lock_path(registry: Path) -> Path:
 
 
 def _open(path: Path, registry: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except PermissionError:
+        if not path.exists():
+            raise
+        # To lock a file it is enough to read it; only the holder's name stays unsaid.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     with contextlib.suppress(OSError):
-        # Who may write the registry may lock it, whoever made the file.
-        os.fchmod(descriptor, registry.stat().st_mode & 0o666)
+        # Who may write the registry may lock it, whoever made the file; its owner always may.
+        os.fchmod(descriptor, registry.stat().st_mode & 0o666 | 0o600)
     return descriptor
 
 
@@ -108,7 +114,7 @@ def _taken(descriptor: int, path: Path, registry: Path) -> Callable[[], None]:
             return _taken_by_name(registry)
         _write(descriptor, _this_process())
         # Closing the file lets go; that it says nothing then spares others a wrong name.
-        return lambda: os.truncate(descriptor, 0)
+        return lambda: _write(descriptor, None)
 
 
 def _taken_by_name(registry: Path) -> Callable[[], None]:
@@ -192,11 +198,12 @@ def _described(holder: dict[str, Any]) -> str:
     return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
 
 
-def _write(descriptor: int, holder: dict[str, Any]) -> None:
-    """Say who holds the lock; where that fails the lock is held all the same."""
+def _write(descriptor: int, holder: dict[str, Any] | None) -> None:
+    """Say who holds the lock, or that nobody does; where that fails it is held all the same."""
     with contextlib.suppress(OSError):
         os.truncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        if holder is not None:
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -168,6 +168,34 @@ def test_a_block_that_raises_or_says_nothing_writes_nothing(family):
     assert family.path.stat() == before
 
 
+def test_an_edit_outside_of_a_block_is_no_silent_loss(family):
+    before = family.path.read_bytes()
+    edit = family.editing()
+    changes = [
+        lambda: edit.set("child", "repo", "x"),
+        lambda: edit.add("new", {}),
+        lambda: edit.unset("child", "repo"),
+        lambda: edit.alias("new", "child"),
+        lambda: edit.unalias("production"),
+        lambda: edit.remove("child"),
+        lambda: edit.rename("child", "kid"),
+    ]
+    for change in changes:
+        with pytest.raises(UserError, match="gathered in a with block"):
+            change()
+    with edit:
+        edit.set("child", "license", "mit")
+        with pytest.raises(UserError, match="open already"), edit:
+            pass
+    assert edit.changed
+    written = family.path.read_bytes()
+    assert written != before
+    for change in changes:
+        with pytest.raises(UserError, match="gathered in a with block"):
+            change()
+    assert family.path.read_bytes() == written
+
+
 def test_what_others_wrote_meanwhile_stays(family):
     with Family.load(family.path).editing() as other:
         other.set("base", "license", "mit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -10,7 +11,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -194,3 +197,57 @@ def test_who_may_write_the_registry_may_lock_it(registry):
     registry.chmod(0o664)
     set_value(registry, "a", "repo", "x")
     assert lock.lock_path(registry).stat().st_mode & 0o777 == 0o664
+
+
+@contextlib.contextmanager
+def not_root(user: int = 65534) -> Iterator[None]:
+    """Whom permissions stop; nothing changes for those whom they stop already."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_folder():
+    """A registry in a folder in which everybody may write, as root's own temporary ones are not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        with not_root():
+            (folder / "registry.yaml").write_text(TEXT)
+        yield folder / "registry.yaml"
+
+
+def test_a_refused_edit_of_a_read_only_file_locks_nobody_out(open_folder):
+    with not_root():
+        open_folder.chmod(0o444)
+        with pytest.raises(UserError, match="is read-only"):
+            set_value(open_folder, "a", "license", "mit")
+        assert lock.lock_path(open_folder).stat().st_mode & 0o777 == 0o644
+        open_folder.chmod(0o644)
+        assert set_value(open_folder, "a", "license", "mit").changed
+
+
+def test_a_lock_file_that_is_read_only_stops_nobody(open_folder):
+    path = lock.lock_path(open_folder)
+    with not_root():
+        path.touch(0o444)
+        assert set_value(open_folder, "a", "license", "mit").changed
+        assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_the_lock_file_of_another_user_stops_nobody(open_folder):
+    path = lock.lock_path(open_folder)
+    with not_root():
+        path.touch(0o644)
+        open_folder.chmod(0o666)
+    with not_root(65533):
+        assert set_value(open_folder, "a", "license", "mit").changed
+        with lock.editing(open_folder), lock.editing_at_once(open_folder) as is_free:
+            assert not is_free
