@@ -46,8 +46,8 @@ def command(variant: str | None, as_json: bool, registry_path: Path | None) -> N
         print_json(lineage.nested(lines))
         return
     # Many at once: to hand them over one by one takes longer than to draw them.
-    for start in range(0, len(lines), LINES_AT_ONCE):
-        part = lines[start : start + LINES_AT_ONCE]
+    for first in range(0, len(lines), LINES_AT_ONCE):
+        part = lines[first : first + LINES_AT_ONCE]
         click.echo("\n".join(_tree_line(project, line) for line in part))
 
 
