@@ -30,6 +30,8 @@ _SHELF = "variants"
 # where the next thing does.
 _UNUSUAL = re.compile(r"[\n\r\x85\u2028\u2029](?:---|\.\.\.|%|\ufeff)|[\s,{\[-]\?\s")
 
+_LONG = 20_000
+
 
 class _Unusual(Exception):
     """The text is to be read as a whole."""
@@ -223,6 +225,8 @@ def _relaid(
     piece, before = new[bounds[begin] : bounds[end] + grown], old[bounds[begin] : bounds[end]]
     names = list(layout.slots)
     origin = Origin(number, bounds[begin], layout.slots[names[begin]].key_line - 1)
+    if len(piece) > max(len(new) // 2, _LONG):
+        raise _Unusual  # to read it and then all of it would take longer than to read all
     if bounds[end] < len(old) and not LINE_BREAK.fullmatch(piece[-1:]):
         raise _Unusual  # it runs into what follows
     root = _composed(piece, origin, depth=1)

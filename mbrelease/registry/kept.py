@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +43,15 @@ Places = Mapping[str, tuple[Path, int]]
 class Kept:
     """A registry as it was read and found valid."""
 
+    folder: Path
+    """Of the registry."""
     include: Sequence[str]
     files: Mapping[str, str]
     """The sha256 of each file, by its path relative to the registry, in their order."""
     where: bytes
     """Of each file: its layout or, where it has none, the line of each variant; as JSON."""
+    texts: bytes
+    """Of each file, by path: what it held, unless it has no layout; as JSON."""
     values: bytes
     """What all files say together, as JSON."""
 
@@ -58,11 +62,18 @@ class Kept:
             checksum, rest = kept_path(registry).read_bytes().split(b"\n", 1)
             if sha256_bytes(rest).encode() != checksum:
                 return None
-            header, where, values = rest.split(b"\n")
+            header, where, texts, values = rest.split(b"\n")
             content = json.loads(header)
             if content["code"] != code_version():
                 return None
-            return cls(content["include"], content["files"], where, values)
+            return cls(
+                registry.resolve().parent,
+                content["include"],
+                content["files"],
+                where,
+                texts,
+                values,
+            )
         except (OSError, RuntimeError, ValueError, KeyError, TypeError):
             return None
 
@@ -74,44 +85,53 @@ class Kept:
             registry = Registry.model_validate_json(self.values, strict=True)
         except ValidationError:
             return None
-        target = path.resolve()
-        return Project(registry, target, Unread(partial(self._places, target.parent)))
+        return Project(registry, path.resolve(), Unread(self._places))
 
     def parse(self, data: bytes, path: Path, *, file: int = 0) -> Document:
-        """As ``parse_document``, but what was read before is not read again.
+        """As ``parse_document``, but of what was read before only what changed is read.
 
         Raises:
             InvalidRegistry: it cannot be parsed.
         """
         # Not needed where nothing is parsed, which is most of the time.
         from mbrelease.registry.document import decoded, parse_document
-        from mbrelease.registry.folding import folded
+        from mbrelease.registry.folding import changed, folded
 
-        stored = self._by_content.get(sha256_bytes(data))
-        document = None
-        if isinstance(stored, list):
-            text, has_bom = decoded(data)
-            layout = _layout(stored)
-            document = folded(path, text, has_bom, file, layout, self._variants)
-        return document or parse_document(data, path, file=file)
+        layout, old = self._by_path.get(path.resolve(), (None, None))
+        before = None
+        if layout is not None and old is not None:
+            before = folded(path, *decoded(old.encode()), file, layout, self._variants)
+        if before is not None:
+            with contextlib.suppress(UnicodeDecodeError):
+                text, has_bom = decoded(data)
+                if has_bom == before.has_bom:
+                    return changed(before, text)
+        return parse_document(data, path, file=file)
 
     @cached_property
-    def _by_content(self) -> dict[str, Any]:
-        return dict(zip(self.files.values(), json.loads(self.where), strict=True))
+    def _by_path(self) -> dict[Path, tuple[Layout | None, str | None]]:
+        """The layout and the text of each file that has a layout."""
+        texts = json.loads(self.texts)
+        stored = zip(self.files, json.loads(self.where), strict=True)
+        return {
+            self.folder / file: (_layout(where), texts[file])
+            for file, where in stored
+            if isinstance(where, list)
+        }
 
     @cached_property
     def _variants(self) -> Mapping[str, Any]:
         variants: Mapping[str, Any] = json.loads(self.values)["variants"]
         return variants
 
-    def _places(self, folder: Path) -> Places:
+    def _places(self) -> Places:
         """Where each variant is defined."""
         places: dict[str, tuple[Path, int]] = {}
         for file, stored in zip(self.files, json.loads(self.where), strict=True):
             lines = stored
             if isinstance(stored, list):
                 lines = {name: slot.key_line for name, slot in _layout(stored).slots.items()}
-            places |= {name: (folder / file, line) for name, line in lines.items()}
+            places |= {name: (self.folder / file, line) for name, line in lines.items()}
         return places
 
     def _holds(self, path: Path) -> bool:
@@ -119,9 +139,8 @@ class Kept:
 
         def read(read_one: Callable[[Path], bytes]) -> bool:
             files = [path, *included_by(path, self.include)]
-            folder = path.resolve().parent
             return len(files) == len(self.files) and all(
-                file.resolve() == folder / known and sha256_bytes(read_one(file)) == sha256
+                file.resolve() == self.folder / known and sha256_bytes(read_one(file)) == sha256
                 for file, (known, sha256) in zip(files, self.files.items(), strict=True)
             )
 
@@ -143,15 +162,18 @@ def keep(parts: Sequence[Document], whole: Document) -> None:
     if sum(len(part.text) for part in parts) < MIN_BYTES:
         return
     registry = parts[0].path.resolve()
-    files, where = {}, []
+    files, where, texts = {}, [], {}
     for part in parts:
         (file,) = part.files
         path = part.path.resolve().relative_to(registry.parent).as_posix()
-        files[path] = sha256_bytes(encoded(file.text, file.has_bom))
+        data = encoded(file.text, file.has_bom)
+        files[path] = sha256_bytes(data)
         where.append(_stored(part))
+        if isinstance(where[-1], list):
+            texts[path] = data.decode()
     include = whole.value.get("include", [])
     header = json.dumps({"code": code_version(), "include": include, "files": files})
-    rest = "\n".join([header, json.dumps(where), whole.as_json]).encode()
+    rest = "\n".join([header, json.dumps(where), json.dumps(texts), whole.as_json]).encode()
     with contextlib.suppress(UserError):  # a folder that cannot be written
         write_bytes(kept_path(registry), sha256_bytes(rest).encode() + b"\n" + rest)
 

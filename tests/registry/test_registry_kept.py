@@ -13,7 +13,7 @@ from test_registry_folding import flat
 from valid_registry import VALID
 
 from mbrelease.errors import UserError
-from mbrelease.registry import document, kept
+from mbrelease.registry import document, folding, kept
 from mbrelease.registry.document import parse_document
 from mbrelease.registry.draft import Draft
 from mbrelease.registry.edit import set_value
@@ -40,6 +40,7 @@ def nothing_is_read(monkeypatch):
 
     def stop():
         monkeypatch.setattr(document, "parse_document", None)
+        monkeypatch.setattr(folding, "parse_document", None)
 
     return stop
 
@@ -104,6 +105,29 @@ def test_a_file_less_is_seen(family):
         load_project()
 
 
+def test_after_an_edit_by_hand_only_that_is_read(family, nothing_is_read):
+    Path("parts/a.yaml").write_bytes(b"\xef\xbb\xbf" + PART.encode())
+    load_project()
+    nothing_is_read()
+    text = PART.replace("repo: owls/other", "repo: owls/another # by hand")
+    Path("parts/a.yaml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load_project().variant("other").repo == "owls/another"
+    assert load_project().places["other"] == (family.parent / "parts/a.yaml", 2)
+
+
+@pytest.mark.parametrize("data", [b"\xff", PART.encode(), b"", b"- x\n"])
+def test_after_other_edits_by_hand_all_is_read(data, family):
+    Path("parts/a.yaml").write_bytes(b"\xef\xbb\xbf" + PART.encode())
+    load_project()
+    Path("parts/a.yaml").write_bytes(data)
+    for _ in range(2):
+        if data == PART.encode():
+            assert load_project().variant("other").repo == "owls/other"
+        else:
+            with pytest.raises(UserError, match=r"parts/a\.yaml:1:1: "):
+                load_project()
+
+
 def test_an_invalid_registry_is_never_kept(family):
     Path("parts/b.yaml").write_text(PART)
     with pytest.raises(UserError):
@@ -129,8 +153,8 @@ def test_damage_is_seen_and_mended(family):
 
 def test_what_does_not_fit_the_schema_is_not_believed(family):
     expected, path = load_project(), kept_path(family)
-    _, header, where, values = path.read_bytes().split(b"\n")
-    rest = header + b"\n" + where + b"\n" + values.replace(b'"owls/base"', b'["owls/base"]')
+    _, *lines, values = path.read_bytes().split(b"\n")
+    rest = b"\n".join([*lines, values.replace(b'"owls/base"', b'["owls/base"]')])
     path.write_bytes(hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest)
     assert Kept.read(family) is not None
     assert load_project() == expected
@@ -177,8 +201,9 @@ def test_lint_believes_only_the_text(family, nothing_is_read):
 
 def test_it_is_data_in_lines(family):
     load_project()
-    checksum, header, where, values = kept_path(family).read_text().split("\n")
+    checksum, header, where, texts, values = kept_path(family).read_text().split("\n")
     assert len(json.loads(where)) == 2
+    assert json.loads(texts)["parts/a.yaml"] == PART
     assert len(checksum) == 64
     assert json.loads(header)["include"] == ["parts/*.yaml"]
     assert list(json.loads(values)["variants"]) == ["base", "child", "other"]
