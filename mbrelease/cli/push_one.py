@@ -95,6 +95,8 @@ def _push(
     api: HfApi,
     answer: dict[str, Any],
 ) -> None:
+    from mbrelease.hub.receipt_changes import needs_key
+
     plan = _plan(request, source, repo_id, checks, api)
     answer |= {"plan": plan.as_json(), "receipt": None}
     _show(plan, request)
@@ -112,8 +114,8 @@ def _push(
         return
     receipt = _publish(plan, request, source, signer, api)
     with telling_what_is_left(receipt.commit, ["sign the receipt"] if signer else []):
-        told = _record(source, repo_id, request, receipt)
-        receipt = receipt.model_copy(update={"aliases": told or receipt.aliases})
+        _require_key(source, request, receipt, signer)
+        receipt = receipt.with_aliases(_record(source, repo_id, request, receipt))
         path = _keep(source.receipts, receipt, signer)
     signed_by = signer.verifier().name if signer is not None else None
     if not request.as_json:
@@ -133,6 +135,9 @@ def _push(
     answer |= announced
     if link := _pull_request(announced):
         receipt = receipt.model_copy(update={"announced": link})
+        if signer is None and needs_key(source.receipts, receipt):
+            talk(f"note: {path} is signed, and does not name {link}: no key was given")
+            return
         _keep(source.receipts, receipt, signer)
         answer["receipt"] = receipt.model_dump(mode="json")
 
@@ -211,6 +216,15 @@ def _keep(receipts: Path, receipt: Receipt, signer: Signer | None) -> Path:
     return path
 
 
+def _require_key(source: Source, request: Request, receipt: Receipt, signer: Signer | None) -> None:
+    """Before the registry is changed: what it learns must be told in the receipt too."""
+    from mbrelease.hub.receipt_changes import require_key
+
+    if source.variant is not None and receipt.pull_request is None:
+        told = receipt.with_aliases(request.aliases)
+        require_key(source.receipts, told, has_key=signer is not None)
+
+
 def _pull_request(announced: dict[str, Any]) -> str | None:
     told = announced.get("announcement")
     return told.get("pull_request") if isinstance(told, dict) else None
@@ -218,7 +232,7 @@ def _pull_request(announced: dict[str, Any]) -> str | None:
 
 def _show_receipt(receipt: Receipt, path: Path, signed_by: str | None) -> None:
     rows = [("url", receipt.pull_request or receipt.url), ("commit", receipt.commit)]
-    rows += [("tag", receipt.tag)] if receipt.tag else []
+    rows += [("tag", ", ".join(receipt.tags))] if receipt.tags else []
     rows += [("signed", f"by {signed_by}")] if signed_by else []
     for name, value in [*rows, ("receipt", str(path))]:
         click.echo(f"{name:8}{value}")

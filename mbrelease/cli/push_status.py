@@ -14,6 +14,7 @@ from mbrelease.cli.sign_options import TrustRequest
 from mbrelease.errors import CheckFailed
 
 if TYPE_CHECKING:
+    from mbrelease.hub.receipt import Receipt
     from mbrelease.hub.status import Status
 
 
@@ -60,12 +61,19 @@ def _sentence(repo_id: str, status: Status) -> str:
     if status.was_merged:
         return (
             f"{repo_id} is as proposed {receipt.published} in {receipt.revision}, and merged as "
-            f"{(status.head or '')[:12]}: {files}"
+            f"{(status.head or '')[:12]}: {files}{_tags(receipt)}"
         )
     if receipt.is_proposal:
         return (
             f"{repo_id} has no other receipt than that of {receipt.revision}, which is as proposed "
             f"{receipt.published}: {receipt.commit[:12]}, {files}"
         )
-    tag = f", tag {receipt.tag}" if receipt.tag else ""
-    return f"{repo_id} is as published {receipt.published}: {receipt.commit[:12]}, {files}{tag}"
+    return (
+        f"{repo_id} is as published {receipt.published}: {receipt.commit[:12]}, {files}"
+        f"{_tags(receipt)}"
+    )
+
+
+def _tags(receipt: Receipt) -> str:
+    several = "s" if len(receipt.tags) > 1 else ""
+    return f", tag{several} {', '.join(receipt.tags)}" if receipt.tags else ""

@@ -12,7 +12,7 @@ SINGLE_FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _WEIGHTS = re.compile(r"[^/]+\.(safetensors|bin|h5|msgpack)|[^/]+\.(safetensors|bin)\.index\.json")
 # Each speaks of the release beside which it was written.
-_OF_A_RELEASE = re.compile(r"model\.sig|card\.lock\.json|averaging\.json|\.eval_results/.*")
+_OF_A_RELEASE = re.compile(r"card\.lock\.json|averaging\.json|\.eval_results/.*")
 
 
 def matching(paths: Collection[str], patterns: Collection[str]) -> tuple[str, ...]:
@@ -37,11 +37,16 @@ def shadows(files: Collection[str], kept: Collection[str]) -> Iterator[Problem]:
         )
 
 
-def leftovers(files: Collection[str], kept: Collection[str]) -> Iterator[str]:
-    """A remark on kept files that are of an earlier release."""
+def leftovers(files: Collection[str], kept: Collection[str], *, has_changes: bool) -> Iterator[str]:
+    """A remark on kept files that are of an earlier release.
+
+    Where nothing is sent, what stays is of the very release; a signature is never told of here, for
+    one that would be untrue is refused.
+    """
     if any(_WEIGHTS.fullmatch(path) for path in files):
         yield from _remark("hold other weights", kept, _WEIGHTS)
-    yield from _remark("are of another release", kept, _OF_A_RELEASE)
+    if has_changes:
+        yield from _remark("are of another release", kept, _OF_A_RELEASE)
 
 
 def _remark(what: str, kept: Collection[str], pattern: re.Pattern[str]) -> Iterator[str]:

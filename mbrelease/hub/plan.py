@@ -305,7 +305,8 @@ def _notes_there(
         return []
     others = [*compared.deleted, *compared.remote_only]
     ours = [file.path for file in files]
-    return [*unmatched(others, wish.delete), *leftovers(ours, compared.remote_only)]
+    left = leftovers(ours, compared.remote_only, has_changes=compared.has_changes)
+    return [*unmatched(others, wish.delete), *left]
 
 
 def _card_changes(

@@ -31,6 +31,7 @@ from mbrelease.hub.receipt import (
     receipt_path,
     write_receipt,
 )
+from mbrelease.hub.receipt_changes import extended, require_key
 from mbrelease.hub.reconcile import holds
 from mbrelease.hub.remote import (
     GIT_ATTRIBUTES,
@@ -86,9 +87,10 @@ def publish(
     The repository is made where it is missing; large files go first; then exactly one commit,
     refused by the Hub if the branch has left ``plan.head``. What others did there meanwhile is
     kept: their text on the card is merged into it, and whatever clashes stops the push. Every file
-    is then downloaded at the new commit and hashed, and the model loaded; only then is the tag set
-    and the receipt written below ``receipts``. A plan without changes sends nothing and completes
-    what an interrupted run left undone.
+    is then downloaded at the new commit and hashed, and the model loaded; only then is the receipt
+    written below ``receipts`` and the tag set, which the receipt is told last. A plan without
+    changes sends nothing and completes what an interrupted run left undone. The receipt of a commit
+    only ever learns more files and tags.
 
     Args:
         plan: a plan without problems.
@@ -102,7 +104,8 @@ def publish(
 
     Raises:
         CheckFailed: the plan has problems, both sides have changed the same, the Hub refuses, or
-            it serves something else than was sent. The message says what is on the remote.
+            it serves something else than was sent. The message says what is on the remote. Or the
+            receipt of the commit is signed, would have to change, and there is no ``sign``.
     """
     plan.require_clean()
     with quiet_client(), waits_told_to(progress):
@@ -113,14 +116,24 @@ def publish(
         rest += [f"set the tag {final.tag}"] if final.tag is not None else []
         rest += ["write the receipt"]
         with telling_what_is_left(landed.commit, rest):
-            receipt = _prove(final, landed, api, progress, receipts, origin)
+            earlier = _earlier_receipt(final, landed, receipts)
+            if earlier is not None and _lists(earlier, final):
+                receipt = earlier
+                require_key(receipts, receipt.with_tag(final.tag), has_key=sign is not None)
+            else:
+                receipt = _prove(final, landed, api, progress, receipts, origin)
+                receipt = receipt if earlier is None else extended(earlier, receipt)
+                require_key(receipts, receipt.with_tag(final.tag), has_key=sign is not None)
+                # What was proven stays so, also where the tag cannot be set.
+                with _saying_it_landed(landed):
+                    write_receipt(receipts, receipt)
             rest.remove("read it back")
             if final.tag is not None:
                 ensure_tag(final, landed.commit, api)
                 rest.remove(f"set the tag {final.tag}")
-            receipt = receipt.model_copy(update={"tag": final.tag or receipt.tag})
-            with _saying_it_landed(landed):
-                write_receipt(receipts, receipt)
+                receipt = receipt.with_tag(final.tag)
+                with _saying_it_landed(landed):
+                    write_receipt(receipts, receipt)
     forget(final)
     return receipt
 
@@ -128,11 +141,8 @@ def publish(
 def _prove(
     plan: Plan, landed: Landed, api: HfApi, progress: Progress, receipts: Path, origin: Origin
 ) -> Receipt:
-    """Read the commit back and load it, unless a receipt tells that this was done."""
+    """Read the commit back and load it; no tag is set yet."""
     with _saying_it_landed(landed):
-        receipt = _earlier_receipt(plan, landed, receipts)
-        if receipt is not None:
-            return receipt
         tree = read_tree(api, plan.repo_id, landed.commit)
         earlier = read_receipts(receipts, plan.repo_id, plan.endpoint)
     known = proven(plan.files, tree, earlier, _versions())
@@ -270,16 +280,20 @@ def _create(plan: Plan, api: HfApi) -> str | None:
 
 
 def _earlier_receipt(plan: Plan, landed: Landed, receipts: Path) -> Receipt | None:
-    """The receipt of a run before this one, if it tells of the same bytes."""
+    """The receipt that a run before this one has written of the commit."""
     path = receipt_path(receipts, plan.repo_id, landed.commit)
     if not path.exists():
         return None
-    receipt = read_receipt(path)
-    same_files = {name: entry.sha256 for name, entry in receipt.files.items()} == {
-        file.path: file.sha256 for file in plan.files
-    }
+    with _saying_it_landed(landed):
+        receipt = read_receipt(path)
     same_place = receipt.endpoint == plan.endpoint and receipt.commit == landed.commit
-    return receipt if same_files and same_place else None
+    return receipt if same_place else None
+
+
+def _lists(receipt: Receipt, plan: Plan) -> bool:
+    """Whether ``receipt`` tells of every file of ``plan`` that it was read back."""
+    read = {path: file.sha256 for path, file in receipt.files.items()}
+    return all(read.get(file.path) == file.sha256 for file in plan.files)
 
 
 def _receipt(
@@ -296,7 +310,7 @@ def _receipt(
         commit=landed.commit,
         parent_commit=landed.parent,
         pull_request=landed.pull_request,
-        tag=plan.tag,
+        tag=None,
         files={file.path: _published(file, tree[file.path].blob_id) for file in plan.files},
         summary=PlanSummary(
             added=list(plan.added),

@@ -230,14 +230,13 @@ def _moved_tags(
     """Tags that no longer name what they named when their receipt was written."""
     found = []
     for receipt in known:
-        if receipt.tag is None or commit not in {receipt.commit, tags.get(receipt.tag)}:
-            continue
-        now = tags.get(receipt.tag)
-        if now != receipt.commit and (receipt.tag == revision or receipt.commit == commit):
-            names = f"names {now[:12]}" if now else "is gone"
-            found.append(
-                f"the tag '{receipt.tag}' {names}, and was published as {receipt.commit[:12]}"
-            )
+        for tag in receipt.tags:
+            now = tags.get(tag)
+            if now == receipt.commit or commit not in {receipt.commit, now}:
+                continue
+            if tag == revision or receipt.commit == commit:
+                names = f"names {now[:12]}" if now else "is gone"
+                found.append(f"the tag '{tag}' {names}, and was published as {receipt.commit[:12]}")
     return list(dict.fromkeys(found))
 
 

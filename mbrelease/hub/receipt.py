@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mbrelease.errors import UserError
 from mbrelease.files import read_json, write_json
+from mbrelease.hub.signing import signature_path
 
 
 class _Frozen(BaseModel):
@@ -71,6 +73,7 @@ class Receipt(_Frozen):
     """``None`` where an interrupted run was completed and the parent was not recorded."""
     pull_request: str | None
     tag: str | None
+    """That was set last."""
     files: dict[str, PublishedFile]
     summary: PlanSummary
     verified: Literal[True] = True
@@ -92,6 +95,8 @@ class Receipt(_Frozen):
     """Of a checkpoint of the training run that was published on a branch of its own."""
     aliases: list[str] = []
     """Names that mean this variant from now on."""
+    earlier_tags: list[str] = []
+    """That later pushes of the same commit have found set."""
     announced: str | None = None
     """The pull request that leads the readers of the superseded model here."""
 
@@ -99,6 +104,21 @@ class Receipt(_Frozen):
     def is_proposal(self) -> bool:
         """Whether it is of a pull request, and not of a branch that the world loads."""
         return self.revision.startswith("refs/")
+
+    @property
+    def tags(self) -> list[str]:
+        """Every tag that was set on the commit, the first one first."""
+        return [*self.earlier_tags, *([self.tag] if self.tag is not None else [])]
+
+    def with_tag(self, tag: str | None) -> Receipt:
+        """The receipt with one tag more, if it is one."""
+        if tag is None or tag in self.tags:
+            return self
+        return self.model_copy(update={"tag": tag, "earlier_tags": self.tags})
+
+    def with_aliases(self, aliases: Iterable[str]) -> Receipt:
+        """The receipt with those of ``aliases`` that it does not name yet."""
+        return self.model_copy(update={"aliases": list(dict.fromkeys([*self.aliases, *aliases]))})
 
     @property
     def url(self) -> str:
@@ -116,8 +136,16 @@ def receipt_path(root: Path, repo_id: str, commit: str) -> Path:
 
 
 def write_receipt(root: Path, receipt: Receipt) -> Path:
-    """Write ``receipt`` below ``root`` and return its path."""
+    """Write ``receipt`` below ``root`` and return its path.
+
+    One that says the same already is left as it is. Where it does not, its signature is removed,
+    for that does not hold any more: ``require_key`` of ``receipt_changes`` comes before.
+    """
     path = receipt_path(root, receipt.repo_id, receipt.commit)
+    if path.exists():
+        if read_receipt(path) == receipt:
+            return path
+        signature_path(path).unlink(missing_ok=True)
     write_json(path, receipt.model_dump(mode="json"))
     return path
 

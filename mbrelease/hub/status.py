@@ -1,7 +1,8 @@
 """Is the Hub still as the newest receipt says?
 
 What the world loads is the branch, so the branch is judged: by the newest receipt of it, or of a
-pull request that was merged into it since. A pull request that waits is told beside it.
+pull request that was merged into it since, unless the merge has a receipt of its own. A pull
+request that waits is told beside it.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Status:
     head: str | None
     changed: tuple[str, ...]
     missing: tuple[str, ...]
-    tag_commit: str | None
-    """What the receipt's tag names now."""
+    tag_commits: Mapping[str, str | None]
+    """What each of the receipt's tags names now; ``None`` for one that is gone."""
     proposals: tuple[Proposal, ...]
     """Pull requests that are open, or younger than the receipt."""
     signature: SignatureCheck
@@ -62,9 +63,9 @@ class Status:
             found.append(f"'{self.revision}' is {now}, {was} {self.expected[:12]}")
         found += [f"{path} is not the published file" for path in self.changed]
         found += [f"{path} is gone" for path in self.missing]
-        if receipt.tag is not None and self.tag_commit != receipt.commit:
-            names = f"names {self.tag_commit[:12]}" if self.tag_commit else "is gone"
-            found.append(f"the tag '{receipt.tag}' {names}")
+        for tag, commit in self.tag_commits.items():
+            if commit != receipt.commit:
+                found.append(f"the tag '{tag}' {f'names {commit[:12]}' if commit else 'is gone'}")
         return [*found, *self.signature.findings]
 
     @property
@@ -126,7 +127,7 @@ def read_status(
         head=remote.head,
         changed=changed,
         missing=tuple(path for path in receipt.files if path not in remote.files),
-        tag_commit=remote.tags.get(receipt.tag) if receipt.tag else None,
+        tag_commits={tag: remote.tags.get(tag) for tag in receipt.tags},
         proposals=tuple(
             each
             for each in proposals.values()
@@ -153,7 +154,8 @@ def _judge(
         and proposal.merged_as is not None
     ]
     if merged:
-        return _last_of(MAIN, [*judges, *merged], api, repo_id)
+        # Of one commit its own receipt counts: the proposal's knows no tag.
+        return _last_of(MAIN, [*merged, *judges], api, repo_id)
     # Where there is nothing but what waits or was closed, that is judged.
     return judges[-1] if judges else _Judge(found[-1], found[-1].revision, found[-1].commit)
 

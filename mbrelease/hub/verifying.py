@@ -73,8 +73,7 @@ def _verify(
             f"{where} is not what was sent: {path} {fault}{more}; not tagged, no receipt",
             mend="do not announce it; run the same command again, and tell the Hub if it stays",
         )
-    told = f"{len(new)} files read back; every byte is what was sent"
-    progress.note(told + (f"; {len(old)} are objects read back before" if old else ""))
+    progress.note(_told(new, old))
     if known.loaded is None:
         loaded = _load(plan, old, folder, where, progress)
     else:
@@ -87,6 +86,13 @@ def _verify(
             "read_before": {file.path: known.read_before[file.path] for file in old},
         }
     )
+
+
+def _told(new: Sequence[LocalFile], old: Sequence[LocalFile]) -> str:
+    if not new:
+        return f"no file read back: all {len(old)} are objects that were read back before"
+    told = f"{len(new)} file{'' if len(new) == 1 else 's'} read back; every byte is what was sent"
+    return told + (f"; {len(old)} are objects read back before" if old else "")
 
 
 def _other_bytes(

@@ -18,7 +18,7 @@ REPO = "rehearsal/tiny"
 def older(api: HfApi) -> HfApi:
     """A repository with what another release has left."""
     api.create_repo(REPO)
-    for path in ("pytorch_model.bin", "notes/a.txt", "model.sig"):
+    for path in ("pytorch_model.bin", "notes/a.txt", "model.sig", "card.lock.json"):
         api.upload_file(path_or_fileobj=b"old", path_in_repo=path, repo_id=REPO)
     return api
 
@@ -26,18 +26,19 @@ def older(api: HfApi) -> HfApi:
 def test_what_is_only_there_stays_and_is_told(older: HfApi, release: Path) -> None:
     plan = make_plan(release, REPO, api=older)
     assert plan.deleted == ()
-    assert plan.remote_only == ("model.sig", "notes/a.txt", "pytorch_model.bin")
+    assert plan.remote_only == ("card.lock.json", "model.sig", "notes/a.txt", "pytorch_model.bin")
     told = " | ".join(plan.notes)
     assert "hold other weights: pytorch_model.bin;" in told
-    assert "are of another release: model.sig;" in told
+    assert "are of another release: card.lock.json;" in told
+    assert "on the Hub would not hold" in plan.problems[0].message, "that is told of model.sig"
 
 
 def test_a_pattern_takes_out_what_it_names_in_the_one_commit(
     older: HfApi, release: Path, tmp_path: Path
 ) -> None:
     before = len(older.list_repo_commits(REPO))
-    plan = make_plan(release, REPO, delete=["*.bin", "model.sig", "*.txt"], api=older)
-    assert plan.deleted == ("model.sig", "notes/a.txt", "pytorch_model.bin")
+    plan = make_plan(release, REPO, delete=["*.bin", "*.sig", "*.lock.*", "*.txt"], api=older)
+    assert plan.deleted == ("card.lock.json", "model.sig", "notes/a.txt", "pytorch_model.bin")
     assert plan.remote_only == () and plan.as_json()["deleted"] == plan.deleted
     receipt = publish(plan, api=older, receipts=tmp_path / "receipts")
     assert receipt.summary.deleted == list(plan.deleted)
