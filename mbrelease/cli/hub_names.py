@@ -71,6 +71,18 @@ def require_repo_id(repo_id: str) -> None:
         raise UserError(problem.message, mend=problem.mend)
 
 
+def require_tag(tag: str | None, *, create_pr: bool = False) -> None:
+    """Do nothing if ``tag`` can be set on what is pushed.
+
+    Raises:
+        UserError: it cannot.
+    """
+    from mbrelease.hub.plan_problems import wrong_tag
+
+    for problem in wrong_tag(tag, create_pr):
+        raise UserError(problem.message, mend=problem.mend)
+
+
 def _is_unknown(error: BaseException | None) -> bool:
     import httpx2
     from huggingface_hub.errors import OfflineModeIsEnabled, RepositoryNotFoundError

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mbrelease.cli.announce import require_readers
-from mbrelease.cli.hub_names import require_repo_id
+from mbrelease.cli.hub_names import require_repo_id, require_tag
 from mbrelease.cli.options import GivenOnce, json_option, registry_option
 from mbrelease.cli.output import print_json, progress, talk
 from mbrelease.cli.push_one import Outcome, Request, push_one
@@ -105,6 +105,7 @@ def command(
     if trust:
         raise click.UsageError("--public-key, --identity and --issuer go with --status")
     _require_sense(request)
+    _require_revisions(request)
     if not release:  # an empty text, such as an unset variable's, would be the current folder
         raise click.UsageError("say what to push: a folder or a variant")
     source = find_source(release, registry_path)
@@ -125,6 +126,19 @@ def _require_sense(request: Request) -> None:
         raise click.UsageError("--anonymous looks; it is for --plan alone")
     if request.create_pr and (request.aliases or request.revisions):
         raise click.UsageError("--alias and --revisions are for what is published, and not --pr")
+
+
+def _require_revisions(request: Request) -> None:
+    """Before anything is asked.
+
+    Raises:
+        UserError: the tag cannot be set, or the base is no commit.
+    """
+    from mbrelease.hub.moved import require_commit
+
+    require_tag(request.tag, create_pr=request.create_pr)
+    if request.base is not None:
+        require_commit(request.base)
 
 
 def _push_all(

@@ -59,7 +59,10 @@ def require_clean(plan: Plan) -> None:
 
 def _problem_lines(problems: Sequence[Problem], width: int) -> Iterator[str]:
     for i, problem in enumerate(problems):
-        yield from _wrapped(f"- {problem.message}", width, "  ", "    ")
+        told, *listed = problem.parts
+        yield from _wrapped(f"- {told}", width, "  ", "    ")
+        for part in listed:
+            yield from _wrapped(f"- {part}", width, "    ", "      ")
         follower = problems[i + 1] if i + 1 < len(problems) else None
         if problem.mend is not None and (follower is None or follower.mend != problem.mend):
             yield from _wrapped(f"→ {problem.mend}", width, "    ", "      ")

@@ -54,7 +54,11 @@ class CardChanges:
 
 
 def card_changes(old: str, new: str) -> CardChanges:
-    """The change from ``old`` to ``new``, each a whole README.md; ``old`` may be empty."""
+    """The change from ``old`` to ``new``, each a whole README.md; ``old`` may be empty.
+
+    Lines are compared without their ends: a card that was saved on another system is the same.
+    """
+    old, new = old.replace("\r\n", "\n"), new.replace("\r\n", "\n")
     before, after = _page(old), _page(new)
     keys = _keys(old, new)
     # Metadata that cannot be taken apart, and their comments, are told as text.

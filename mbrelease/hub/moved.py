@@ -5,7 +5,8 @@ The author's text of the card is merged; whatever else both have changed stops t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,11 @@ from mbrelease.hub.client import token_of
 from mbrelease.hub.comparison import compare
 from mbrelease.hub.contents import LocalFile
 from mbrelease.hub.plan import Plan, TakenOver, place, problems_there, shown_changes
-from mbrelease.hub.problems import Problem
+from mbrelease.hub.problems import LIST_MARK, Problem
 from mbrelease.hub.remote import Remote, RemoteFile, is_same, read_head, read_remote, read_tree
 from mbrelease.hub.remote_card import README, read_remote_card
 from mbrelease.hub.signed_files import SIGNATURE
-from mbrelease.hub.taken_over import recall
+from mbrelease.hub.taken_over import last_published, recall
 from mbrelease.metadata.card_merge import MergedCard, merge_cards
 from mbrelease.progress import Progress
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 SHOWN_PATHS = 5
+_COMMIT = re.compile(r"[0-9a-f]{7,40}", re.IGNORECASE)
 
 
 class Moved(CheckFailed):
@@ -56,9 +58,7 @@ class Changes:
 
     def __str__(self) -> str:
         told = [
-            f"{', '.join(paths[:SHOWN_PATHS])}"
-            + (f" and {len(paths) - SHOWN_PATHS} more" if len(paths) > SHOWN_PATHS else "")
-            + f" {word}"
+            f"{_listed(paths)} {word}"
             for word, paths in (
                 ("added", self.added),
                 ("changed", self.changed),
@@ -90,7 +90,7 @@ def with_edits(plan: Plan, api: HfApi, receipts: Path, *, base: str | None = Non
         api: any client.
         receipts: where the last receipt tells what was published.
         base: the commit that the folder takes account of; by default the one whose card was taken
-            over last, or that of the last receipt.
+            over last, or that of the newest receipt that the branch holds.
 
     Raises:
         UserError: there is no commit ``base``, or a card is no text.
@@ -98,7 +98,7 @@ def with_edits(plan: Plan, api: HfApi, receipts: Path, *, base: str | None = Non
     try:
         return _with_edits(plan, api, receipts, base)
     except CheckFailed as error:
-        return _with_problems(plan, [Problem.of(error)])
+        return _stopped(plan, Problem.of(error))
 
 
 def _with_edits(plan: Plan, api: HfApi, receipts: Path, base: str | None) -> Plan:
@@ -106,9 +106,11 @@ def _with_edits(plan: Plan, api: HfApi, receipts: Path, base: str | None) -> Pla
         return plan
     if base is not None:
         base = _commit(plan, base, api)
+    else:
+        plan = _with_deletions(plan, receipts, api)
     if plan.taken_over is not None or plan.head is None or README not in plan.changed:
         return plan
-    found = base or recall(plan, receipts)
+    found = base or recall(plan, receipts, api)
     if found is None or found == plan.head:
         return plan
     before = _published_card(plan, found, api)
@@ -123,19 +125,53 @@ def _with_edits(plan: Plan, api: HfApi, receipts: Path, base: str | None) -> Pla
     return _merged(plan, before, here, api)
 
 
-def _commit(plan: Plan, revision: str, api: HfApi) -> str:
-    """The commit that ``revision`` is.
+def require_commit(base: str) -> None:
+    """Do nothing if ``base`` can be a commit.
+
+    What a branch or a tag names may have changed since somebody looked at it, and what others
+    wrote meanwhile would be undone.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if not _COMMIT.fullmatch(base):
+        raise UserError(
+            f"--base '{base}' is no commit",
+            mend="give 7 to 40 digits of the commit that the folder takes account of, "
+            "and not a branch or a tag, which move",
+        )
+
+
+def _commit(plan: Plan, base: str, api: HfApi) -> str:
+    """The whole of the commit that ``base`` begins.
 
     Raises:
         UserError: there is none.
     """
-    found = read_head(api, plan.repo_id, revision) if plan.repo_exists else None
-    if found is None:
+    require_commit(base)
+    found = read_head(api, plan.repo_id, base) if plan.repo_exists else None
+    # A branch can be called like a commit.
+    if found is None or not found.startswith(base.lower()):
         raise UserError(
-            f"no commit {revision} in {plan.repo_id}",
+            f"no commit {base} in {plan.repo_id}",
             mend=f"--base is one of {plan.url}/commits/{plan.revision}",
         )
     return found
+
+
+def _with_deletions(plan: Plan, receipts: Path, api: HfApi) -> Plan:
+    """The plan with a remark on what it adds again that was taken out on the Hub."""
+    last = last_published(plan, receipts, api) if plan.added and plan.head is not None else None
+    gone = [path for path in plan.added if path in last.files] if last is not None else []
+    if last is None or not gone:
+        return plan
+    verb = "was" if len(gone) == 1 else "were"
+    remark = (
+        f"{_listed(gone)} {verb} deleted on the Hub since {_short(last.commit)} was pushed, "
+        "and would be added again"
+    )
+    # A plan is asked twice: as it is shown, and as it is carried out.
+    return plan if remark in plan.notes else replace(plan, notes=(*plan.notes, remark))
 
 
 def _published_card(plan: Plan, commit: str, api: HfApi) -> str:
@@ -200,7 +236,7 @@ def _merged(plan: Plan, base: str, there: Remote, api: HfApi) -> Plan:
     theirs = read_remote_card(api, plan.repo_id, there.head)
     merged = merge_cards(base, ours, theirs, there="the Hub")
     if merged.clashes:
-        return _with_problems(plan, [_clash(plan, merged, there.head)])
+        return _stopped(plan, _clash(plan, merged, there.head))
     if merged.text == ours:
         return _on(there, plan)
     card = LocalFile.of_bytes(README, merged.text.encode())
@@ -223,7 +259,7 @@ def _remark(plan: Plan, head: str) -> str:
 
 def _clash(plan: Plan, merged: MergedCard, head: str) -> Problem:
     """The sentence for a card that both have changed in the same places."""
-    lines = "".join(f"\n  - {told}" for told in merged.clashes)
+    lines = "".join(f"{LIST_MARK}{told}" for told in merged.clashes)
     return Problem(
         f"README.md was changed at {plan.repo_id} too, and clashes; nothing was overwritten{lines}",
         f"bring what should stay into {plan.folder / README}, then push with --base {head}",
@@ -267,8 +303,18 @@ def _has(plan: Plan, path: str) -> bool:
     return any(file.path == path for file in plan.files)
 
 
+def _stopped(plan: Plan, problem: Problem) -> Plan:
+    """The plan with what stops it, and without the changes to a card that will not happen."""
+    return replace(_with_problems(plan, [problem]), card=None)
+
+
 def _with_problems(plan: Plan, problems: Iterable[Problem]) -> Plan:
     return replace(plan, problems=tuple(dict.fromkeys((*plan.problems, *problems))))
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - SHOWN_PATHS} more" if len(paths) > SHOWN_PATHS else ""
+    return ", ".join(paths[:SHOWN_PATHS]) + more
 
 
 def _short(commit: str | None) -> str:

@@ -21,6 +21,7 @@ from mbrelease.hub.remote import Remote
 from mbrelease.hub.remote_card import read_remote_card
 from mbrelease.hub.signature_problems import signature_problems, without_signature
 from mbrelease.hub.signed_files import SIGNATURE
+from mbrelease.metadata.card_merge import is_same_text
 from mbrelease.secrets import without_secrets
 
 if TYPE_CHECKING:
@@ -320,7 +321,8 @@ def _card_changes(
         old = read_remote_card(api, remote.repo_id, remote.head)
     except UserError as error:
         return None, [f"the cards are not compared: {error.message}"]
-    return shown_changes(old, new, token), []
+    remarks = [f"{README} changes in nothing but its line ends"] if is_same_text(old, new) else []
+    return shown_changes(old, new, token), remarks
 
 
 def shown_changes(old: str, new: str, token: str | None) -> CardChanges:

@@ -23,6 +23,7 @@ from mbrelease.hub.plan_words import (
     value_words,
     without_place,
 )
+from mbrelease.hub.problems import Problem
 
 LONGEST_TEXT = 60_000
 MOST_PROBLEMS = 50
@@ -83,12 +84,15 @@ def _no_tags(plan: Plan) -> str:
 
 def _problems(plan: Plan) -> Iterator[str]:
     if plan.problems:
-        lines = [
-            f"- {_of_machine(plan, one.message)}"
-            + (f"<br>→ {_of_machine(plan, one.mend)}" if one.mend else "")
-            for one in plan.problems
-        ]
+        lines = [_problem(plan, one) for one in plan.problems]
         yield "\n".join(_at_most(lines, MOST_PROBLEMS, "- "))
+
+
+def _problem(plan: Plan, problem: Problem) -> str:
+    told, *listed = (_of_machine(plan, part) for part in problem.parts)
+    mend = f"<br>→ {_of_machine(plan, problem.mend)}" if problem.mend else ""
+    lines = [f"  - {part}" for part in listed]
+    return "\n".join([f"- {told}{mend}", *_at_most(lines, MOST_PROBLEMS, "  - ")])
 
 
 def _checks(plan: Plan) -> Iterator[str]:

@@ -50,7 +50,7 @@ def _base(plan: Plan) -> str:
         return f"on {plan.head[:12]}"
     if plan.repo_exists:
         return "which is empty"
-    return "of a new repository"
+    return "of a new private repository" if plan.private else "of a new repository"
 
 
 def count_words(plan: Plan) -> str:

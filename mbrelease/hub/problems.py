@@ -10,6 +10,8 @@ from mbrelease.errors import CheckFailed, UserError
 
 CheckState = Literal["passed", "failed", "not run"]
 
+LIST_MARK = "\n  - "
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -22,6 +24,11 @@ class Problem:
     def of(cls, error: UserError) -> Problem:
         """The problem that ``error`` tells of."""
         return cls(error.message, error.mend)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The message, and each line of a list that it ends with."""
+        return tuple(self.message.split(LIST_MARK))
 
     def __str__(self) -> str:
         return self.message if self.mend is None else f"{self.message} → {self.mend}"

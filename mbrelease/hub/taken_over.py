@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mbrelease.errors import UserError
 from mbrelease.file_hashes import cache_folder
 from mbrelease.files import read_json, read_text, sha256_bytes, write_json, write_text
 from mbrelease.hub.plan import Plan
-from mbrelease.hub.receipt import now, read_receipts
+from mbrelease.hub.proposals import read_proposals
+from mbrelease.hub.receipt import Receipt, now, read_receipts
+from mbrelease.hub.remote import MAIN
 from mbrelease.hub.remote_card import README
 from mbrelease.progress import Progress
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 
 def write_card(plan: Plan, progress: Progress) -> None:
@@ -42,13 +48,30 @@ def forget(plan: Plan) -> None:
         _place(plan).unlink()
 
 
-def recall(plan: Plan, receipts: Path) -> str | None:
+def last_published(plan: Plan, receipts: Path, api: HfApi) -> Receipt | None:
+    """The newest of our publications that the branch holds, a merged pull request among them.
+
+    Its own commit is what the folder was made from, and not that of the merge, which also has what
+    others wrote on the branch while it waited.
+    """
+    for receipt in reversed(read_receipts(receipts, plan.repo_id, plan.endpoint)):
+        if README not in receipt.files:
+            continue
+        if receipt.revision == plan.revision or _was_merged(plan, receipt, api):
+            return receipt
+    return None
+
+
+def _was_merged(plan: Plan, receipt: Receipt, api: HfApi) -> bool:
+    if plan.revision != MAIN or not receipt.is_proposal:
+        return False
+    return read_proposals(api, plan.repo_id, [receipt])[receipt.revision].state == "merged"
+
+
+def recall(plan: Plan, receipts: Path, api: HfApi) -> str | None:
     """The commit whose card that in the folder was made from, as far as anybody knows."""
-    published = [
-        (receipt.published, receipt.commit)
-        for receipt in read_receipts(receipts, plan.repo_id, plan.endpoint)
-        if receipt.revision == plan.revision and README in receipt.files
-    ]
+    last = last_published(plan, receipts, api)
+    published = [(last.published, last.commit)] if last is not None else []
     try:
         memory = read_json(_place(plan))
         # Who put the former card back undid what was taken over.

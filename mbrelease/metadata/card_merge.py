@@ -6,13 +6,16 @@ changed in one is a clash, for the next card that is written would not have it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from mbrelease.errors import UserError
 from mbrelease.metadata.regions import Page, read_page
 from mbrelease.metadata.three_way import Clash, Stretch, merge_texts
 
 SHOWN_CHARACTERS = 50
+_SHOWN_BEFORE = 10
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,30 @@ class MergedCard:
 def merge_cards(base: str, ours: str, theirs: str, *, there: str) -> MergedCard:
     """Bring into ``ours`` what ``theirs`` has changed since ``base``.
 
+    Lines are compared without their ends, and the ends of ``ours`` are kept.
+
     Args:
         base: the card that both were made from.
         ours: the card that is to be published.
         theirs: the card as it stands.
         there: what the place of ``theirs`` is called, such as ``the Hub``.
     """
+    merged = _merged(_unix(base), _unix(ours), _unix(theirs), there)
+    if merged.clashes or merged.text == _unix(ours):
+        return MergedCard(ours, merged.clashes)
+    return MergedCard(merged.text.replace("\n", "\r\n") if "\r\n" in ours else merged.text, ())
+
+
+def is_same_text(one: str, other: str) -> bool:
+    """Whether two cards differ in no more than the ends of their lines."""
+    return _unix(one) == _unix(other)
+
+
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n")
+
+
+def _merged(base: str, ours: str, theirs: str, there: str) -> MergedCard:
     generated = _changed_regions(_page(base), _page(ours), _page(theirs), there)
     if generated:
         return MergedCard(ours, generated)
@@ -66,9 +87,21 @@ def _page(text: str) -> Page | None:
 
 
 def _sentence(clash: Clash, there: str) -> str:
+    ours, theirs = _apart(clash)
+    here, at_there = _first_difference(ours.lines, theirs.lines)
+    return f"{_place(ours)} here: {here}; {_place(theirs)} at {there}: {at_there}"
+
+
+def _apart(clash: Clash) -> tuple[Stretch, Stretch]:
+    """Both sides without the lines that they begin and end with alike."""
+    ours, theirs = clash.ours.lines, clash.theirs.lines
+    least = min(len(ours), len(theirs))
+    first = next((i for i in range(least) if ours[i] != theirs[i]), least)
+    least -= first
+    last = next((i for i in range(least) if ours[-1 - i] != theirs[-1 - i]), least)
     return (
-        f"{_place(clash.ours)} here: {_shown(clash.ours)}; {_place(clash.theirs)} at {there}: "
-        + (_shown(clash.theirs))
+        Stretch(clash.ours.start + first, ours[first : len(ours) - last]),
+        Stretch(clash.theirs.start + first, theirs[first : len(theirs) - last]),
     )
 
 
@@ -79,9 +112,22 @@ def _place(stretch: Stretch) -> str:
     return f"lines {stretch.start}-{stretch.start + count - 1}"
 
 
-def _shown(stretch: Stretch) -> str:
-    text = next((line.strip() for line in stretch.lines if line.strip()), "")
+def _first_difference(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, str]:
+    """The first lines of both that are not the same, as they are quoted."""
+    texts = ([text for line in lines if (text := line.strip())] for lines in (ours, theirs))
+    for one, other in zip_longest(*texts, fillvalue=""):
+        if one != other:
+            return _quoted(one, other), _quoted(other, one)
+    return "other blank space", "other blank space"
+
+
+def _quoted(text: str, other: str) -> str:
+    """``text`` so that it is seen where it differs from ``other``."""
     if not text:
         return "nothing"
+    shorter = min(len(text), len(other))
+    same = next((i for i in range(shorter) if text[i] != other[i]), shorter)
+    if same >= SHOWN_CHARACTERS - _SHOWN_BEFORE:
+        text = f"…{text[same - _SHOWN_BEFORE :]}"
     cut = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
     return f"“{''.join(char if char.isprintable() else '?' for char in cut)}”"

@@ -250,7 +250,7 @@ def call(
 
 @pytest.mark.parametrize("has_repo", [True, False])
 @pytest.mark.parametrize("options", [[], ["--plan"]], ids=["push", "plan"])
-@pytest.mark.parametrize("base", ["0" * 40, "nowhere"])
+@pytest.mark.parametrize("base", ["0" * 40, "0" * 7])
 def test_a_base_that_does_not_exist_is_a_wrong_call(
     base: str,
     options: list[str],
@@ -268,6 +268,195 @@ def test_a_base_that_does_not_exist_is_a_wrong_call(
     assert call("--base", base, *options) == 2
     assert f"error: no commit {base} in {REPO}\n" in capsys.readouterr().err
     assert card.read_text() == (CARD.replace("My own words.", "Mine.") if has_repo else CARD)
+
+
+@pytest.mark.parametrize("base", ["main", "v1.0", "refs/pr/1", "", "abc", "a" * 41])
+def test_a_base_that_moves_is_a_wrong_call(
+    base: str,
+    call: Callable[..., int],
+    proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a script, main would be whatever others wrote there since."""
+    monkeypatch.setenv("HF_ENDPOINT", proxy.url)
+    for options in ([], ["--plan"]):
+        assert call("--base", base, *options) == 2
+        out, err = capsys.readouterr()
+        assert err.startswith(f"error: --base '{base}' is no commit\n  give 7 to 40 digits")
+        assert out == "" and proxy.log == []
+
+
+def test_a_base_may_be_shortened_and_a_branch_that_is_called_like_one_is_none(
+    call: Callable[..., int], api: HfApi, release: Path, card: Path, tmp_path: Path
+) -> None:
+    push(api, release)
+    theirs = edit(api, "README.md", CARD.replace("My own words.", "Theirs."))
+    card.write_text(CARD.replace("My own words.", "Mine and theirs."))
+    api.create_branch(REPO, branch="abcdef012")
+    assert call("--base", "abcdef012") == 2
+    assert call() == 1
+    assert call("--base", theirs[:9].upper()) == 0
+    assert "Mine and theirs." in text_at(api, "main", tmp_path)
+
+
+@pytest.mark.parametrize("options", [["--tag", "../x"], ["--tag", "v1 0"], ["--tag", "v1", "--pr"]])
+def test_a_tag_that_cannot_be_is_a_wrong_call(
+    options: list[str], call: Callable[..., int], proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", proxy.url)
+    assert call(*options) == call(*options, "--plan") == 2
+    assert proxy.log == []
+
+
+OPEN = CARD.replace("My own words.", "For everyone.")
+
+
+def merged_pull_request(call: Callable[..., int], api: HfApi, card: Path) -> None:
+    """Published, changed here, proposed and merged."""
+    assert call() == 0
+    card.write_text(OPEN)
+    assert call("--pr") == 0
+    api.merge_pull_request(REPO, 1)
+
+
+def test_what_is_set_back_after_a_merge_is_not_undone(
+    call: Callable[..., int],
+    api: HfApi,
+    card: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What was merged is what was published last, and main's own receipt is older."""
+    merged_pull_request(call, api, card)
+    theirs = edit(api, "README.md", CARD)
+    card.write_text(OPEN.replace("The end.", "The end of it."))
+    capsys.readouterr()
+    assert call("--plan") == 0
+    out, err = capsys.readouterr()
+    assert f"takes over what was written on the Hub until {theirs[:12]}" in " ".join(err.split())
+    assert "+The end of it." in out and "everyone" not in out
+    assert call() == 0
+    wanted = CARD.replace("The end.", "The end of it.")
+    assert text_at(api, "main", tmp_path) == card.read_text() == wanted
+
+
+def test_what_was_added_before_and_after_a_merge_is_no_clash(
+    call: Callable[..., int], api: HfApi, card: Path, tmp_path: Path
+) -> None:
+    assert call() == 0
+    card.write_text(OPEN)
+    assert call("--pr") == 0
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="theirs.txt", repo_id=REPO)
+    api.merge_pull_request(REPO, 1)
+    edit(api, "README.md", OPEN.replace("For everyone.", "For everyone.\nThanks to all."))
+    card.write_text(OPEN.replace("The end.", "The end of it."))
+    assert call() == 0
+    text = text_at(api, "main", tmp_path)
+    assert "For everyone.\nThanks to all.\n" in text and "The end of it." in text
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_pull_request_that_was_not_merged_was_not_published(
+    is_closed: bool, call: Callable[..., int], api: HfApi, card: Path, tmp_path: Path
+) -> None:
+    assert call() == 0
+    card.write_text(OPEN)
+    assert call("--pr") == 0
+    if is_closed:
+        api.change_discussion_status(REPO, 1, "closed")
+    edit(api, "README.md", CARD.replace("The end.", "Their end."))
+    assert call() == 0
+    assert text_at(api, "main", tmp_path) == OPEN.replace("The end.", "Their end.")
+
+
+def test_a_clash_shows_both_sides_and_no_line_that_goes(
+    call: Callable[..., int], api: HfApi, card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call() == 0
+    edit(api, "README.md", CARD.replace("My own words.", "Theirs.").replace("end.", "end of it."))
+    card.write_text(CARD.replace("My own words.", "Mine.").replace("[en]", "[de]"))
+    both = "line 11 here: “Mine.”; line 11 at the Hub: “Theirs.”"
+    capsys.readouterr()
+    assert call("--plan") == 1
+    out, err = capsys.readouterr()
+    assert f"\n  - {both}\n" in err and "@@" not in out and "metadata" not in out
+    assert call("--plan", "--markdown", "--delete", "none") == 1
+    page = capsys.readouterr().out
+    assert f"\n  - {both}\n" in page and "```" not in page
+    assert call("--plan", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["plan"]["card"] is None
+
+
+def test_of_several_problems_a_clash_is_a_list_too(
+    call: Callable[..., int],
+    api: HfApi,
+    release: Path,
+    card: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call() == 0
+    edit(api, "README.md", CARD.replace("My own words.", "Theirs.").replace("end.", "end of it."))
+    card.write_text(CARD.replace("My own words.", "Mine.").replace("end.", "end, mine."))
+    (release / "optimizer.pt").write_bytes(b"x")
+    monkeypatch.setenv("COLUMNS", "40")
+    capsys.readouterr()
+    assert call("--plan") == 1
+    err = capsys.readouterr().err
+    assert "\n    - line 11 here: “Mine.”; line 11 at\n" in err
+    assert "\n    - line 19 here: “" in err
+
+
+def test_a_card_that_was_saved_with_other_line_ends_is_no_clash(
+    call: Callable[..., int],
+    api: HfApi,
+    card: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call() == 0
+    edit(api, "README.md", CARD.replace("\n", "\r\n"))
+    capsys.readouterr()
+    assert call("--plan") == 0
+    out, err = capsys.readouterr()
+    assert "note: README.md changes in nothing but its line ends" in err and "@@" not in out
+    card.write_text(OPEN)
+    assert call("--plan") == 0
+    out = capsys.readouterr().out
+    assert [line for line in out.splitlines() if line.startswith(("  -", "  +"))] == [
+        "  -My own words.",
+        "  +For everyone.",
+    ]
+    assert call() == 0
+    assert text_at(api, "main", tmp_path) == OPEN
+
+
+def test_what_was_deleted_on_the_hub_is_told_before_it_is_added_again(
+    call: Callable[..., int], api: HfApi, card: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call() == 0
+    commit = head(api)
+    api.delete_file("README.md", REPO)
+    capsys.readouterr()
+    assert call("--plan") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"note: README.md was deleted on the Hub since {commit[:12]} was pushed" in told
+    assert call() == 0
+    assert " ".join(capsys.readouterr().err.split()).count("was deleted on the Hub") == 1
+
+
+def test_a_plan_of_a_new_repository_says_that_it_will_be_private(
+    call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("--plan", "--private") == 0
+    assert "of a new private repository" in " ".join(capsys.readouterr().err.split())
+    assert call("--plan", "--private", "--markdown") == 0
+    assert "of a new private repository" in capsys.readouterr().out
+    assert call("--plan", "--private", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["plan"]["private"] is True
+    assert call("--plan") == 0
+    assert "of a new repository" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_plan_shows_the_card_as_it_would_be_published(
