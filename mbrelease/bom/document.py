@@ -148,14 +148,14 @@ def _add_model_cards(
     context: CardContext | None,
 ) -> None:
     """Put into the JSON what the library has no classes for: model cards and data."""
-    variants = project.registry.variants
+    variants, suites = project.registry.variants, project.registry.suites
     own = made["metadata"]["component"]
     reported = read_reported(project.evidence, family[0])
     refs = sources.of_variant[family[0]]
-    own["modelCard"] = card(variants[family[0]], refs, reported, context)
+    own["modelCard"] = card(variants[family[0]], refs, suites, reported, context)
     by_ref = {one["bom-ref"]: one for one in made.get("components", [])}
     for name in family[1:]:
-        shown = parameters(variants[name], sources.of_variant[name])
+        shown = parameters(variants[name], sources.of_variant[name], suites)
         by_ref[model_ref(name)]["modelCard"] = {"modelParameters": shown}
     for ref, source in sources.by_ref.items():
         by_ref[ref]["data"] = [dataset(source)]

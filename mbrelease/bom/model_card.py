@@ -24,6 +24,10 @@ from mbrelease.cards.told import visible
 from mbrelease.evaluation.metric_names import metric_name
 from mbrelease.evaluation.reported import ReportedResult
 from mbrelease.registry.schema import CardText, DataSource, Variant
+from mbrelease.registry.tasks import AnyTask
+
+Suites = Mapping[str, Sequence[AnyTask]]
+"""The tasks of each suite, by its name."""
 
 _SELF_SUPERVISED = frozenset({"mlm", "clm"})
 _LINK = re.compile(r"\[((?:[^\]\\]|\\.)*)\]\([^)\s]*\)|<(https?://[^>\s]+)>")
@@ -31,17 +35,18 @@ _NAMED = re.compile(r"\bon this card\b|\bThis card\b")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
-def parameters(entry: Variant, data_refs: Sequence[str]) -> dict[str, Any]:
+def parameters(entry: Variant, data_refs: Sequence[str], suites: Suites) -> dict[str, Any]:
     """What the registry says of how a variant is built and trained.
 
     Args:
         entry: the variant.
         data_refs: the components of its data.
+        suites: of the registry.
     """
     objective = entry.training.objective if entry.training else None
     return {
         **({"approach": {"type": "self-supervised"}} if objective in _SELF_SUPERVISED else {}),
-        "task": PIPELINE_TAG,
+        **({"task": PIPELINE_TAG} if _fills_masks(entry, suites) else {}),
         "architectureFamily": "transformer",
         "modelArchitecture": "ModernBERT",
         **({"datasets": [{"ref": ref} for ref in data_refs]} if data_refs else {}),
@@ -53,6 +58,7 @@ def parameters(entry: Variant, data_refs: Sequence[str]) -> dict[str, Any]:
 def card(
     entry: Variant,
     data_refs: Sequence[str],
+    suites: Suites,
     reported: Sequence[ReportedResult],
     context: CardContext | None,
 ) -> dict[str, Any]:
@@ -61,6 +67,7 @@ def card(
     Args:
         entry: the variant.
         data_refs: the components of its data.
+        suites: of the registry.
         reported: what others say of it.
         context: what the variant's card is made from; ``None`` before its weights are chosen.
     """
@@ -72,11 +79,23 @@ def card(
     }
     given = {key: value for key, value in considerations.items() if value}
     return {
-        "modelParameters": parameters(entry, data_refs),
+        "modelParameters": parameters(entry, data_refs, suites),
         **({"quantitativeAnalysis": {"performanceMetrics": metrics}} if metrics else {}),
         **({"considerations": given} if given else {}),
         **_properties(entry, context),
     }
+
+
+def _fills_masks(entry: Variant, suites: Suites) -> bool:
+    """Whether the registry says so: by what it was trained for or measured on, or by a tag."""
+    objective = (entry.training.objective or "" if entry.training else "").casefold()
+    measured = suites.get(entry.suite, ()) if entry.suite is not None else ()
+    return (
+        objective == "mlm"
+        or "masked language" in objective
+        or any(task.type == "mlm" for task in measured)
+        or PIPELINE_TAG in entry.card.tags
+    )
 
 
 def dataset(source: DataSource) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 
 from mbrelease.graph.family import SUPERSEDES, Graph, Node
 from mbrelease.graph.looks import LOOKS
@@ -31,20 +32,25 @@ def graph_text(graph: Graph, registry: Registry) -> str:
         )
         for name in nodes
     }
+    older = {edge.newer: edge.older for edge in graph.edges if edge.kind == SUPERSEDES}
     lines = [graph.title, graph.counts, ""]
     drawn = list(tree(registry.model_copy(update={"variants": part})))
-    for line, below in zip(drawn, [*drawn[1:], None], strict=True):
-        lines += _wrapped(line, below, nodes[line.name], _notes(graph, line, nodes, labels))
+    for line, below in zip_longest(drawn, drawn[1:]):
+        lines += _wrapped(line, below, nodes[line.name], _notes(line, nodes, labels, older))
     states = dict.fromkeys(node.state for node in graph.nodes)
     key = "  ".join(f"{MARKS[state]} {state}" for state in MARKS if state in states)
+    lines += ["", key] if key else []
     notes = [part for note in figure_notes(graph) for part in textwrap.wrap(note, COLUMNS)]
-    return "\n".join([*lines, "", key, *notes, ""])
+    return "\n".join([*lines, *notes, ""])
 
 
 def _notes(
-    graph: Graph, line: TreeLine, nodes: Mapping[str, Node], labels: Mapping[str, str]
+    line: TreeLine,
+    nodes: Mapping[str, Node],
+    labels: Mapping[str, str],
+    older: Mapping[str, str],
 ) -> str:
-    """What stands behind a name."""
+    """What stands behind a name; ``older`` has what each supersedes."""
     node = nodes[line.name]
     said = [LOOKS[line.relation].word] if line.relation else []
     also: dict[str, list[str]] = {}
@@ -57,8 +63,8 @@ def _notes(
             said.append(f"{LOOKS[relation].word} of {', '.join(others)}")
     if line.repeated:
         return "; ".join([*said, "drawn above"])
-    said += [f"supersedes {e.older}" for e in graph.edges
-             if e.newer == line.name and e.kind == SUPERSEDES]  # fmt: skip
+    if line.name in older:
+        said.append(f"supersedes {older[line.name]}")
     known = [text for text, _ in node_lines(node, labels)]
     said += known if node.version or node.superseded else [
         text for text in known if text != node.state_words

@@ -27,7 +27,9 @@ class Difference:
     """Licence and languages, with the defaults."""
     card: tuple[Change, ...]
     measured: tuple[Measured, ...]
+    """All that compares, also where both have the same value."""
     reported: tuple[Reported, ...]
+    """As ``measured``."""
     kinship: Kinship
     seen: tuple[Seen, Seen]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 
 from mbrelease.cards.numbers import change_interval_text, change_text, metric_text
 from mbrelease.questions.columns import columns_text
@@ -17,13 +18,16 @@ from mbrelease.registry.kinship import Chain
 
 WIDTH = 80
 _NONE = "–"
+_DIGITS = 10
 
 
 def difference_text(found: Difference, width: int = WIDTH) -> str:
     """The sections in which the two differ, as lines of at most ``width`` columns."""
-    sections = [
-        [f"A: {found.first.name}", f"B: {found.second.name}"],
-        _lineage(found, width),
+    heads = [[f"A: {found.first.name}", f"B: {found.second.name}"]]
+    if found.first.name == found.second.name:
+        return "\n\n".join("\n".join(lines) for lines in [*heads, ["no difference"]])
+    heads.append(_lineage(found, width))
+    differences = [
         _config(found, width),
         _table("Training", found.training, width, ("training.",)),
         _table("Data", found.data, width, ()),
@@ -32,7 +36,10 @@ def difference_text(found: Difference, width: int = WIDTH) -> str:
         _reported(found.reported, width),
         _table("Card", found.card, width, ("card.",)),
     ]
-    return "\n\n".join("\n".join(lines) for lines in sections if lines)
+    stated = (found.config, found.training, found.data, found.rights, found.card)
+    if not any(stated) and not any(row.difference for row in (*found.measured, *found.reported)):
+        differences.append(["no difference is known beside the lineage"])
+    return "\n\n".join("\n".join(lines) for lines in [*heads, *differences] if lines)
 
 
 def _lineage(found: Difference, width: int) -> list[str]:
@@ -72,16 +79,22 @@ def _config(found: Difference, width: int) -> list[str]:
 
 
 def _measured(found: Difference, width: int) -> list[str]:
+    differing = [row for row in found.measured if row.difference]
+    one, two = (side.weights_sha256 for side in (found.first, found.second))
+    if one is not None and one == two and not differing:
+        return []  # the same weights
     lines = ["Evidence, measured here"]
     for label, side in (("A", found.first), ("B", found.second)):
         lines += _paragraph(f"{label}: {_weights(side)}", width)
         lines += [line for note in side.notes for line in _paragraph(note, width)]
-    if found.measured:
+    if differing:
         head = ["task/metric", "split", "A", "B", "B − A [95%]"]
-        lines += columns_text(head, [_measured_row(row) for row in found.measured], width)
-        if any(row.interval is None for row in found.measured):
+        lines += columns_text(head, [_measured_row(row) for row in differing], width)
+        if any(row.interval is None for row in differing):
             lines += _paragraph("where no interval stands, a card has kept none", width)
-    else:
+    if same := len(found.measured) - len(differing):
+        lines.append(f"  the same: {same}")
+    if not found.measured:
         lines += _paragraph("nothing was measured of both in the same way", width)
     return lines
 
@@ -101,22 +114,31 @@ def _measured_row(row: Measured) -> list[str]:
 
 def _reported(rows: Sequence[Reported], width: int) -> list[str]:
     lines: list[str] = []
-    for source in dict.fromkeys(row.source for row in rows):
+    for source in dict.fromkeys(row.source for row in rows if row.difference):
         lines += textwrap.wrap(f"Evidence, reported by {source}", width)
         head = ["task/metric", "split", "A", "B", "B − A"]
-        table = [_reported_row(row) for row in rows if row.source == source]
-        lines += columns_text(head, table, width)
+        own = [row for row in rows if row.source == source]
+        table = [_reported_row(row) for row in own if row.difference]
+        lines += columns_text(head, table, width) if table else []
+        lines += [f"  the same: {len(own) - len(table)}"] if len(table) < len(own) else []
     return lines
 
 
 def _reported_row(row: Reported) -> list[str]:
     part = "" if row.subset == "default" else f"[{row.subset}]"
     seeds = f" (mean of {row.seeds} seeds)" if row.seeds > 1 else ""
-    gain = round(row.difference, 10)
+    # As many decimals as the value that was reported with most; means may have endless ones.
+    places = max(_decimals(value) for value in (row.first, row.second))
+    values = [f"{value:.{places}f}" for value in (row.first, row.second)]
+    gain = round(row.difference, places)
     sign = "+" if gain > 0 else ""
-    values = [f"{value:.10g}" for value in (row.first, row.second)]
     name = f"{row.task}{part}/{row.metric.replace('_at_', '@')}{seeds}"
-    return [name, row.split, *values, f"{sign}{gain:.10g}".replace("-", "−")]
+    return [name, row.split, *values, f"{sign}{gain:.{places}f}".replace("-", "−")]
+
+
+def _decimals(value: float) -> int:
+    exponent = Decimal(f"{value:.{_DIGITS}g}").as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _table(title: str, found: Sequence[Change], width: int, prefixes: Sequence[str]) -> list[str]:

@@ -354,3 +354,26 @@ def test_without_the_extra_the_mend_is_told(project, monkeypatch):
     monkeypatch.setitem(sys.modules, "cyclonedx.output.json", None)
     with pytest.raises(MissingExtra, match=r"needs the extra \[bom\]"):
         make_bom(project, "law")
+
+
+def test_only_what_the_registry_calls_a_masked_model_is_said_to_fill_masks(tmp_path):
+    variants = {
+        "mlm": {"training": {"objective": "mlm"}},
+        "both": {"training": {"objective": "causal, then masked language modelling"}},
+        "causal": {"training": {"objective": "clm"}},
+        "measured": {"suite": "science"},
+        "tagged": {"card": {"tags": ["fill-mask"]}},
+        "silent": {},
+        "tuned": {"parents": [{"variant": "mlm", "relation": "fine-tuning"}]},
+    }
+    suites = REGISTRY["suites"]
+    (tmp_path / "registry.yaml").write_text(
+        yaml.dump({"version": 1, "family": "x", "suites": suites, "variants": variants})
+    )
+    owls = load_project(tmp_path / "registry.yaml")
+    said = {}
+    for name in variants:
+        own = json.loads(make_bom(owls, name).text)["metadata"]["component"]
+        said[name] = own["modelCard"]["modelParameters"].get("task")
+    named = ("mlm", "both", "measured", "tagged")
+    assert said == {name: "fill-mask" if name in named else None for name in variants}

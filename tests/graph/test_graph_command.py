@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from families import SMALL
 
 from mbrelease.cli.main import main
 from mbrelease.files import read_json, write_json
+from mbrelease.graph.family import read_graph
+from mbrelease.graph.text import graph_text
+from mbrelease.registry.load import load_project
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "gallery" / "debian-science"
@@ -170,3 +174,40 @@ def test_other_conditions_are_marked(example, said):
     told = said("--metric", "title-text/mrr", registry=example / "registry.yaml").out
     assert told.count("*, measured on") == 1
     assert "do not compare" in told
+
+
+def test_an_empty_family_is_drawn_and_listed_in_every_way(tmp_path, monkeypatch, said, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("registry.yaml").write_text("version: 1\nfamily: Owls\nvariants: {}\n")
+    assert said().out.splitlines()[:2] == ["Lineage of Owls", "0 variants: none"]
+    for format_ in ("svg", "html", "mermaid", "dot"):
+        assert "Lineage of Owls" in said("--format", format_).out
+    assert json.loads(said("--json").out)["nodes"] == []
+    for command, code, told in (("tree", 0, "add NAME"), ("list", 0, "add NAME"),
+                                ("which", 1, "no variant fits")):  # fmt: skip
+        capsys.readouterr()
+        assert main(["registry", command]) == code
+        told_here = capsys.readouterr()
+        assert told_here.out == "" and told in told_here.err
+        assert main(["registry", command, "--json"]) == code
+        assert json.loads(capsys.readouterr().out) == []
+
+
+def test_the_text_of_thousands_takes_no_time_that_grows_with_their_square(tmp_path, said):
+    def seconds(count: int) -> float:
+        above = "parents: [{{variant: v{}, relation: adapter}}], supersedes: v{}"
+        lines = [
+            f"  v{i}: {{{above.format(max(0, i - 1) // 3, i - 1) if i else ''}}}"
+            for i in range(count)
+        ]
+        path = tmp_path / f"{count}.yaml"
+        path.write_text("version: 1\nfamily: x\nvariants:\n" + "\n".join(lines) + "\n")
+        project = load_project(path)
+        graph = read_graph(project)
+        start = time.process_time()
+        text = graph_text(graph, project.registry)
+        assert text.count("supersedes") == count - 1
+        return time.process_time() - start
+
+    # Sixteen times as many; by the square it would be 256 times.
+    assert seconds(8_000) < 100 * max(seconds(500), 0.01)

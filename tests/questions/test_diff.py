@@ -142,6 +142,7 @@ variants:
     card: {title: B}
   stated: {architecture: {layers: 3, context: 64}}
   silent: {}
+  twin: {}
 """
 CONFIG = {"model_type": "modernbert", "num_hidden_layers": 6, "max_position_embeddings": 512}
 
@@ -231,3 +232,35 @@ def test_a_variant_and_itself_differ_in_nothing(measured):
     changes = [*found.config, *found.training, *found.data, *found.rights, *found.card]
     assert changes == []
     assert {row.difference for row in found.measured} == {0.0}
+    assert difference_text(found) == f"A: {SCIENCE}\nB: {SCIENCE}\n\nno difference"
+
+
+def test_equal_figures_are_counted_and_not_shown(configs):
+    source = ReportSource(name="a paper")
+    for variant, values in {"a": (0.44, 0.5), "b": (0.338, 0.5)}.items():
+        results = [
+            ReportedResult("glue", "dev", metric, value, source)
+            for metric, value in zip(("f1", "accuracy"), values, strict=True)
+        ]
+        write_reported(configs.evidence, variant, results)
+    lines = difference_text(difference(configs, "a", "b")).splitlines()
+    at = lines.index("Evidence, reported by a paper")
+    assert lines[at + 2].split() == ["glue/f1", "dev", "0.440", "0.338", "−0.102"]
+    assert lines[at + 3] == "  the same: 1"
+
+
+def test_two_that_differ_in_nothing_but_their_name(configs):
+    found = difference(configs, "silent", "twin")
+    assert difference_text(found).endswith("\n\nno difference is known beside the lineage")
+
+
+def test_equal_values_of_other_weights_are_counted(measured):
+    sha256 = difference(measured, BASE, SCIENCE).first.weights_sha256
+    path = measured.evidence / sha256[:16] / "title-text.json"
+    (row,) = (r for r in difference(measured, BASE, SCIENCE).measured if r.metric == "recall@1")
+    content = json.loads(path.read_text())
+    (entry,) = content["scores"]["test"]
+    entry["recall_at_1"] = row.second
+    path.write_text(json.dumps(content))
+    text = difference_text(difference(measured, BASE, SCIENCE))
+    assert "title-text/recall@1" not in text and "\n  the same: 1\n" in text

@@ -165,8 +165,14 @@ def test_a_rename_is_followed(project, capsys):
     ]  # fmt: skip
     assert main(["registry", "history", "grandchild"]) == 0
     assert "    renamed: child → grandchild\n" in capsys.readouterr().out
-    # Under its old name it is gone since.
-    assert project.told("child")[-1] == ("rename", "removed")
+    # By its old name it is found, and the new one is told.
+    assert project.told("child") == project.told("grandchild")
+    assert main(["registry", "history", "child"]) == 0
+    said = capsys.readouterr()
+    assert "    renamed: child → grandchild\n" in said.out
+    assert said.err == "'child' was renamed: 'grandchild'\n"
+    assert main(["registry", "history", "child", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "grandchild"
 
 
 def test_a_rename_with_a_change_and_one_that_is_not_committed(project):
@@ -177,6 +183,30 @@ def test_a_rename_with_a_change_and_one_that_is_not_committed(project):
     assert project.changes("grandchild") == [("training.objective", "mlm", "clm")]
     project.commit("rename")
     assert project.told("grandchild") == [("first", "added"), ("rename", "renamed")]
+
+
+def test_an_old_name_leads_through_all_renames_to_the_end(project):
+    project.commit("first", registry=FIRST)
+    second = FIRST.replace("  child:", "  second:")
+    project.commit("one", registry=second)
+    project.path.write_text(second.replace("  second:", "  third:"))
+    whole = [("first", "added"), ("one", "renamed"), ("not committed", "renamed")]
+    assert project.told("child") == project.told("second") == project.told("third") == whole
+    start, end = second.index("  second:"), second.index("  other:")
+    project.commit("gone", registry=second.replace(second[start:end], ""))
+    gone = [("first", "added"), ("one", "renamed"), ("gone", "removed")]
+    assert project.told("child") == project.told("second") == gone
+    # A name that is in use again is what it means now.
+    project.commit("again", registry=FIRST.replace("owls/child", "owls/new"))
+    assert project.told("child")[-1] == ("again", "added")
+    assert project.told("second") == gone
+
+
+def test_a_mistake_outside_of_the_entry_hides_nothing_of_it(project, capsys):
+    project.commit("first", registry=FIRST)
+    project.commit("broken below", registry=FIRST.replace("mlm", "clm") + "broken: [\n")
+    assert project.told() == [("first", "added"), ("broken below", "changed")]
+    assert history(project.path, "child").passed_over == ()
 
 
 def test_a_new_variant_in_the_place_of_another_is_no_rename(project):

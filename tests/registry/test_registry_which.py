@@ -105,9 +105,11 @@ def test_released_by_a_receipt(tmp_path, names):
         (("--alias", "prodution"), "did you mean 'production'?"),
         (("--alias", "mix"), "no alias 'mix'"),
         (("--relation", "finetuning"), "finetuning"),
+        (("--released", "--planned"), "no variant is both released and planned"),
+        (("--planned", "--released"), "no variant is both released and planned"),
     ],
 )
-def test_a_name_that_is_none_is_a_mistake_and_not_an_empty_answer(names, capsys, options, sentence):
+def test_what_can_never_fit_is_a_mistake_and_not_an_empty_answer(names, capsys, options, sentence):
     assert main(["registry", "which", *options]) == 2
     assert sentence in capsys.readouterr().err
 

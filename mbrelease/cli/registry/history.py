@@ -24,14 +24,18 @@ if TYPE_CHECKING:
 def command(variant: str, as_json: bool, registry_path: Path | None) -> None:
     """Tell from git every commit that changed VARIANT, the newest first.
 
-    What counts is what its entry says, in whichever file it stood and whatever it was called. A
-    variant that is gone has a history too. Needs git; reads the repository of the registry.
+    What counts is what its entry says, in whichever file it stood and whatever it was called: an
+    old name will do. A variant that is gone has a history too. Needs git; reads the repository of
+    the registry.
     """
     from mbrelease.registry.history.history import history
     from mbrelease.registry.load import find_registry
 
     path = registry_path or find_registry(Path.cwd())
-    found = history(path, _meant(path, variant))
+    asked = _meant(path, variant)
+    found = history(path, asked)
+    if found.name != asked:
+        talk(f"'{asked}' was renamed: '{found.name}'")
     if as_json:
         print_json({"variant": variant, **found.as_json()})
     else:

@@ -6,11 +6,15 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mbrelease.cli.options import json_option, registry_option
-from mbrelease.cli.output import print_json
+from mbrelease.cli.output import print_json, talk
+
+if TYPE_CHECKING:
+    from mbrelease.registry.facts import Summary
 
 GAP = "  "
 _NONE = "–"
@@ -28,6 +32,9 @@ def command(as_json: bool, registry_path: Path | None) -> None:
     if as_json:
         print_json([row.as_json() for row in rows])
         return
+    if not rows:
+        talk("the family has no variants yet: mbrelease registry add NAME")
+        return
     cells = [("variant", "state", "parents", "repo")]
     cells += [
         (row.name, row.state, ", ".join(row.parents) or _NONE, row.repo or _NONE) for row in rows
@@ -38,7 +45,19 @@ def command(as_json: bool, registry_path: Path | None) -> None:
             (f"{row.name}\n  {row.repo or _NONE}", row.state, "\n".join(row.parents) or _NONE, "")
             for row in rows
         ]
+    if not _fits_terminal(cells):
+        click.echo("\n".join(line for row in rows for line in _stacked(row)))
+        return
     click.echo("\n".join(_table(cells)))
+
+
+def _stacked(row: Summary) -> Iterator[str]:
+    """A variant on the narrowest terminals: a line for each thing."""
+    yield row.name
+    yield f"  {row.state}"
+    yield from (f"  ← {parent}" for parent in row.parents)
+    if row.repo:
+        yield f"  {row.repo}"
 
 
 def _fits_terminal(cells: Sequence[Sequence[str]]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mbrelease.cli.options import json_option, registry_option
-from mbrelease.cli.output import print_json
+from mbrelease.cli.output import print_json, talk
 from mbrelease.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def command(variant: str | None, as_json: bool, registry_path: Path | None) -> N
             )
         print_json(lineage.nested(lines))
         return
+    if not lines:
+        talk("the family has no variants yet: mbrelease registry add NAME")
     # Many at once: to hand them over one by one takes longer than to draw them.
     for first in range(0, len(lines), LINES_AT_ONCE):
         part = lines[first : first + LINES_AT_ONCE]

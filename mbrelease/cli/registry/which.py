@@ -9,6 +9,7 @@ import click
 
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, talk
+from mbrelease.errors import UserError
 
 # Spelt here because the schema is slow to import; a test holds them against it.
 RELATIONS = (
@@ -35,10 +36,8 @@ RELATIONS = (
     help="It was made so from a parent; with --ancestor, from that one or one of its line.",
 )
 @click.option("--alias", help="It is what ALIAS means.", metavar="ALIAS")
-@click.option("--released", "state", flag_value="released", help="It is published.")
-@click.option(
-    "--planned", "state", flag_value="planned", help="It has a run or weights to release."
-)
+@click.option("--released", is_flag=True, help="It is published.")
+@click.option("--planned", is_flag=True, help="It has a run or weights to release.")
 @click.option("--language", "languages", multiple=True, metavar="CODE", help="Such as en.")
 @click.option("--license", "license", metavar="ID", help="Such as apache-2.0.")
 @click.option(
@@ -49,7 +48,9 @@ RELATIONS = (
 )
 @json_option
 @registry_option
-def command(as_json: bool, registry_path: Path | None, **conditions: Any) -> int:
+def command(
+    released: bool, planned: bool, as_json: bool, registry_path: Path | None, **conditions: Any
+) -> int:
     """Name the variants for which all that is asked holds, one a line.
 
     --ancestor, --descendant, --language and --data may be given several times. License and
@@ -59,7 +60,12 @@ def command(as_json: bool, registry_path: Path | None, **conditions: Any) -> int
     from mbrelease.registry.load import load_project
     from mbrelease.registry.which import Wanted, which
 
-    names = which(load_project(registry_path), Wanted(**conditions))
+    if released and planned:
+        raise UserError(
+            "no variant is both released and planned", mend="give --released or --planned"
+        )
+    state = "released" if released else "planned" if planned else None
+    names = which(load_project(registry_path), Wanted(state=state, **conditions))
     if as_json:
         print_json(names)
     elif names:

@@ -73,6 +73,8 @@ class PassedOver:
 class History:
     """The events of a variant, the newest first."""
 
+    name: str
+    """What the variant is called now, or was called last."""
     events: tuple[Event, ...]
     passed_over: tuple[PassedOver, ...]
     shallow: bool = False
@@ -81,6 +83,7 @@ class History:
     def as_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return {
+            "name": self.name,
             "events": [event.as_json() for event in self.events],
             "passed_over": [one.as_json() for one in self.passed_over],
             "shallow": self.shallow,
@@ -90,8 +93,9 @@ class History:
 def history(registry: Path, name: str) -> History:
     """The history of the variant ``name`` in the registry at ``registry``.
 
-    The variant may be gone by now. Commits whose registry cannot be read are passed over: what
-    they changed shows at the next that can.
+    The variant may be gone by now, and ``name`` one that it had before it was renamed. Commits
+    where its entry cannot be read are passed over: what they changed shows at the next where it
+    can.
 
     Raises:
         UserError: there is no git repository, or no such variant was ever in it.
@@ -104,7 +108,7 @@ def history(registry: Path, name: str) -> History:
     with repository.objects() as objects:
         past = _Past(Includes(objects), path, entries)
         past.commits = _commits(repository, past)
-        found = _read(past, now, name)
+        found = _read(past, now, _last_name(past, now, name))
         known = entries.all_names(now)
     if not found.events:
         raise UserError(
@@ -172,7 +176,43 @@ def _read(past: _Past, now: OnDisk, name: str) -> History:
         before = [(names[head.sha], known[head.sha])] if head is not None else []
         event = _event(None, name, on_disk, before)
         events += [event] if event is not None else []
-    return History(tuple(reversed(events)), tuple(reversed(passed_over)))
+    return History(name, tuple(reversed(events)), tuple(reversed(passed_over)))
+
+
+def _last_name(past: _Past, now: OnDisk, name: str) -> str:
+    """What became of ``name``: what the variant is called now, or was when it was removed."""
+    seen: set[str] = set()
+    while name not in seen and past.entries.stand(now, name) == _ABSENT:
+        seen.add(name)
+        name = _name_after(past, now, name) or name
+    return name
+
+
+def _name_after(past: _Past, now: OnDisk, name: str) -> str | None:
+    """What ``name`` was called from the step on that took it away, if that one renamed it."""
+    if not past.commits:
+        return None
+    by_sha = {commit.sha: commit for commit in past.commits}
+    head = past.version(past.commits[0])
+    if (before := past.entries.stand(head, name)).entry is not None:
+        return _came_as(past, now, head, before)
+    for commit in past.commits:  # children before their parents
+        if past.stand(commit, name) != _ABSENT:
+            continue
+        for sha in commit.parents:
+            before = past.stand(by_sha[sha], name)
+            if before.entry is not None:
+                version, above = past.version(commit), past.version(by_sha[sha])
+                return _came_as(past, version, above, before)
+    return None
+
+
+def _came_as(past: _Past, version: Version, above: Version, before: Stand) -> str | None:
+    """Under which new name of ``version`` a variant of the version ``above`` goes on."""
+    known = set(past.entries.all_names(above))
+    came = [each for each in past.entries.all_names(version) if each not in known]
+    new = {each: past.entries.stand(version, each).entry for each in came}
+    return _same_under_another_name(before.entry or {}, new)
 
 
 def _names(past: _Past, by_sha: Mapping[str, Commit], name: str) -> dict[str, str]:
