@@ -157,8 +157,13 @@ def _push_all(
     with progress(quiet=request.as_json) as bar:
         checks = release_checks(source.subject, run_verify=run_verify, progress=bar)
     outcomes: list[Outcome] = []
-    for repo_id in repos:
-        outcome = push_one(request, source, repo_id, checks=checks, signer=signer, api=api)
+    for done, repo_id in enumerate(repos, start=1):
+        try:
+            outcome = push_one(request, source, repo_id, checks=checks, signer=signer, api=api)
+        except KeyboardInterrupt:
+            if left := repos[done:]:
+                talk(f"not pushed yet: {', '.join(left)}")
+            raise
         outcomes.append(outcome)
         if len(repos) > 1 and outcome.error is not None:
             talk(f"error: {repo_id}: {outcome.error}")

@@ -83,7 +83,10 @@ def _tell_what_is_left(stop: KeyboardInterrupt, request: Request) -> None:
     from mbrelease.hub.stopped import Stopped
 
     if isinstance(stop, Stopped):
-        talk(stop.sentence([f"let the alias {name} mean it" for name in request.aliases]))
+        then = [f"let the alias {name} mean it" for name in request.aliases]
+        then += ["publish the checkpoints"] if request.revisions is not None else []
+        then += ["announce it"] if request.announced else []
+        talk(stop.sentence(then))
 
 
 def _push(
@@ -95,8 +98,6 @@ def _push(
     api: HfApi,
     answer: dict[str, Any],
 ) -> None:
-    from mbrelease.hub.receipt_changes import needs_key
-
     plan = _plan(request, source, repo_id, checks, api)
     answer |= {"plan": plan.as_json(), "receipt": None}
     _show(plan, request)
@@ -134,11 +135,7 @@ def _push(
     announced = announce(api, old_repo, repo_id, quiet=request.as_json)
     answer |= announced
     if link := _pull_request(announced):
-        receipt = receipt.model_copy(update={"announced": link})
-        if signer is None and needs_key(source.receipts, receipt):
-            talk(f"note: {path} is signed, and does not name {link}: no key was given")
-            return
-        _keep(source.receipts, receipt, signer)
+        receipt = _keep_announced(source, receipt, link, signer)
         answer["receipt"] = receipt.model_dump(mode="json")
 
 
@@ -214,6 +211,18 @@ def _keep(receipts: Path, receipt: Receipt, signer: Signer | None) -> Path:
 
         sign_file(path, signer)
     return path
+
+
+def _keep_announced(source: Source, receipt: Receipt, link: str, signer: Signer | None) -> Receipt:
+    """The receipt with ``link``, unless it is signed and there is no key: that goes before."""
+    from mbrelease.hub.receipt_changes import needs_key
+
+    announced = receipt.model_copy(update={"announced": link})
+    if signer is None and needs_key(source.receipts, announced):
+        talk(f"note: the receipt is signed, and without the key it does not learn of {link}")
+        return receipt
+    _keep(source.receipts, announced, signer)
+    return announced
 
 
 def _require_key(source: Source, request: Request, receipt: Receipt, signer: Signer | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +107,11 @@ def push_revisions(
 ) -> list[dict[str, Any]]:
     """Publish those that are not there, in the order of their steps; returns it for ``--json``.
 
+    Those that are there and have no receipt here are read back, and get one.
+
     Raises:
         CheckFailed: one was not published. Those before it are.
+        KeyboardInterrupt: of which it was said what is left.
     """
     from mbrelease.hub.receipt import receipt_path
     from mbrelease.hub.revisions import publish_revision
@@ -119,7 +123,9 @@ def push_revisions(
         for done, each in enumerate(revisions):
             entry: dict[str, Any] = {"branch": each.branch, "step": each.step, "state": each.state}
             told.append(entry)
-            if each.state == "unchanged":
+            if each.is_proven(
+                source.receipts, plan.repo_id, plan.endpoint, signed=signer is not None
+            ):
                 continue
             try:
                 receipt = publish_revision(
@@ -138,8 +144,23 @@ def push_revisions(
                     f"{error.message}",
                     mend=error.mend,
                 ) from error
+            except KeyboardInterrupt as stop:
+                _tell_what_is_left(stop, [later.branch for later in revisions[done:]])
+                raise KeyboardInterrupt from stop
             path = receipt_path(source.receipts, receipt.repo_id, receipt.commit)
             entry |= {"commit": receipt.commit, "receipt_path": str(path)}
             if not quiet:
                 click.echo(f"{each.branch:16}{receipt.commit}")
     return told
+
+
+def _tell_what_is_left(stop: KeyboardInterrupt, branches: Sequence[str]) -> None:
+    """Say of a Ctrl-C at the first of ``branches`` what stands of it, and which come after it."""
+    from mbrelease.hub.stopped import Stopped
+
+    at, *later = branches
+    if isinstance(stop, Stopped):
+        talk(f"{at}: {stop.sentence()}")
+    left = later if isinstance(stop, Stopped) else branches
+    if left:
+        talk(f"not published yet: {', '.join(left)}")

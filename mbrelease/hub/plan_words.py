@@ -10,6 +10,7 @@ from typing import Any
 
 from mbrelease.hub.card_changes import CardChanges, RegionChange
 from mbrelease.hub.plan import Plan
+from mbrelease.hub.signed_files import SIGNATURE
 
 LONGEST_VALUE = 60
 RUN_LINES = 12
@@ -66,7 +67,9 @@ def count_words(plan: Plan) -> str:
         f"{len(plan.remote_only)} only there (kept)",
     ]
     tag = f"; tag {plan.tag}" if plan.tag else ""
-    return f"{', '.join(parts)}; {size_words(plan.bytes_to_send)} to send{tag}"
+    # Other files need another signature, which is in none of the counts.
+    signature = f", and {SIGNATURE}" if plan.sign and plan.to_send else ""
+    return f"{', '.join(parts)}; {size_words(plan.bytes_to_send)} to send{signature}{tag}"
 
 
 def tag_words(plan: Plan) -> str | None:

@@ -129,8 +129,8 @@ class Receipt(_Frozen):
 def receipt_path(root: Path, repo_id: str, commit: str) -> Path:
     """Where the receipt of ``commit`` lies below ``root``.
 
-    The first twelve digits name it, as they do a commit everywhere else; the receipt itself has all
-    forty, and who looks one up compares them.
+    The first twelve digits name it, as they do a commit in most sentences; the receipt itself has
+    all forty, and who looks one up compares them.
     """
     return root / repo_id.replace("/", "__") / f"{commit[:12]}.json"
 

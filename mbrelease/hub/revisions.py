@@ -1,8 +1,9 @@
 """Publish the checkpoints of a training run as branches: ``step-50000``, one commit each.
 
 The authors of ModernBERT and Pythia do so, for those who study how a model learns. A checkpoint is
-written as a release is, so that it loads everywhere. What is there already is known by its hashes
-and not even built, so a run that was stopped goes on, and one that grew adds what is new.
+written as a release is, so that it loads everywhere. What is there already is known by its hashes,
+and where its receipt is here too it is not even built, so a run that was stopped goes on, and one
+that grew adds what is new.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from mbrelease.hub.patience import patiently, read_patiently, waits_told_to
 from mbrelease.hub.plan import Plan
 from mbrelease.hub.problems import Problem, refusal
 from mbrelease.hub.publish import Origin, publish
-from mbrelease.hub.receipt import Receipt, receipt_path
+from mbrelease.hub.receipt import Receipt, read_receipt, receipt_path
 from mbrelease.hub.remote import GIT_ATTRIBUTES, MAIN, RemoteFile, read_refs, read_tree
 from mbrelease.hub.remote_signature import read_remote_signature
 from mbrelease.hub.signed_files import SIGNATURE, parse_signature
 from mbrelease.hub.signed_plan import sign_plan
-from mbrelease.hub.signing import sign_file, signature_holds
+from mbrelease.hub.signing import sign_file, signature_holds, signature_path
 from mbrelease.hub.signing_keys import Signer, Verifier
 from mbrelease.metadata.regions import generated_keys, read_page
 from mbrelease.progress import SILENT, Progress
@@ -111,6 +112,19 @@ class Revision:
                 "sign it too: --sign-key FILE",
             )
         return None
+
+    def is_proven(self, receipts: Path, repo_id: str, endpoint: str, *, signed: bool) -> bool:
+        """Whether it stands there, and its receipt is here, with its signature if ``signed``.
+
+        A push that was killed after the commit has left none: then the branch is read back.
+        """
+        if self.state != "unchanged" or self.head is None:
+            return False
+        path = receipt_path(receipts, repo_id, self.head)
+        if not path.exists() or (signed and not signature_path(path).exists()):
+            return False
+        receipt = read_receipt(path)
+        return (receipt.endpoint, receipt.commit) == (endpoint, self.head)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -193,6 +207,8 @@ def publish_revision(
 ) -> Receipt:
     """Bring ``revision`` to its branch, as ``publish`` does: whole or not at all, and proven.
 
+    One that stands there is read back and loaded, unless its receipt is here.
+
     Args:
         revision: of ``plan_revisions``.
         main: the plan of the release, which is published already.
@@ -244,6 +260,8 @@ def _plan(
 ) -> Plan:
     """The plan of one branch: it holds this checkpoint, and nothing else."""
     here = {file.path: file for file in files}
+    # Where nothing is sent, a signature that stands there holds, and whose it is is not asked.
+    kept = {SIGNATURE} & there.keys() if revision.state == "unchanged" else set()
     same = {path for path, file in here.items() if _is_same(revision, file, there.get(path))}
     return replace(
         main,
@@ -260,8 +278,8 @@ def _plan(
         added=tuple(path for path in here if path not in there),
         changed=tuple(path for path in here if path in there and path not in same),
         unchanged=tuple(path for path in here if path in same),
-        deleted=tuple(sorted(there.keys() - here.keys() - {GIT_ATTRIBUTES})),
-        remote_only=(),
+        deleted=tuple(sorted(there.keys() - here.keys() - kept - {GIT_ATTRIBUTES})),
+        remote_only=tuple(sorted(kept)),
         card=None,
         checks=(),
         notes=(),

@@ -140,6 +140,8 @@ def test_a_signed_receipt_gets_a_tag_with_the_key_alone(
     cut_api: HfApi, full: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert push(full, "--sign-key", keys[0]) == 0
+    err = " ".join(capsys.readouterr().err.split())
+    assert " to send, and model.sig" in err and "6 files read back" in err
     before = receipt_file().read_bytes()
     capsys.readouterr()
     assert push(full, "--tag", "v1") == 1

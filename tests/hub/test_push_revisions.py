@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -231,6 +234,63 @@ def test_branches_are_signed_too_and_a_second_push_sends_nothing(
     other = write_keys(tmp_path / "other")[0]
     assert main([*call[:-1], str(other)]) == 0
     assert all(branches(api)[name] != head for name, head in heads.items())
+
+
+def test_a_branch_whose_push_was_killed_before_its_receipt_gets_one(
+    proxy, api: HfApi, project: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", proxy.url)
+    private, public = write_keys(tmp_path / "keys")
+    call = ["push", "tiny-v2", "--revisions", "10,20"]
+    signed = [*call, "--sign-key", str(private)]
+    assert main(signed) == 0
+    heads = branches(api)
+    receipts = project / "receipts" / "rehearsal__tiny"
+    for options, lost in ((call, ""), (signed, ""), (signed, ".sig")):
+        path = receipts / f"{heads['step-10'][:12]}.json"
+        for gone in [path.with_name(path.name + ".sig"), *([] if lost else [path])]:
+            gone.unlink(missing_ok=True)
+        capsys.readouterr()
+        proxy.log.clear()
+        assert main(options) == 0
+        assert json.loads(path.read_text())["step"] == 10
+        assert "step-10 " in capsys.readouterr().out
+        writes = [path for m, path, _ in proxy.log if m not in {"GET", "HEAD"}]
+        assert all("validate" in path for path in writes) and branches(api) == heads
+        gets = [one for m, one, _ in proxy.log if m == "GET" and "/resolve/" in one]
+        read = {one.split("/")[4] for one in gets if not one.endswith("/model.sig")}
+        assert heads["step-20"] not in read, "whose receipt is here"
+        assert main(["pull-check", f"{REPO}@step-10"]) == 0
+    assert main(["pull-check", f"{REPO}@step-10", "--public-key", str(public)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ("/b/commit/", ["it is not known whether", "not pushed yet: rehearsal/c"]),
+        ("/a/commit/step-10", ["step-10: it is not known whether", "not published yet: step-20"]),
+        ("/a/branch/step-10", ["not published yet: step-10, step-20"]),
+        ("/a/resolve/", ["write the receipt, publish the checkpoints", "rehearsal/b, rehearsal/c"]),
+    ],
+)
+def test_ctrl_c_says_what_it_has_not_come_to(
+    part: str, told: list[str], proxy, project: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", proxy.url)
+    pressed: list[str] = []
+
+    def press(method: str, path: str) -> bool:
+        if part in path and not pressed:
+            pressed.append(path)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        return False
+
+    proxy.refuse = press
+    call = ["push", "tiny-v2", "--revisions", "all"] if "/a/" in part else ["push", "tiny-v2"]
+    assert main([*call, *(f"--to=rehearsal/{name}" for name in "abc")]) == 130
+    err = " ".join(capsys.readouterr().err.split())
+    assert not [each for each in told if each not in err], err
 
 
 def test_branches_that_are_there_are_signed_later_and_stay_so(

@@ -134,6 +134,15 @@ def test_an_object_that_is_no_longer_served_as_itself_stops_the_push(
     assert tags(cut_api) == [] and len(list(receipts.rglob("*.json"))) == 1
 
 
+def test_where_no_file_is_read_back_that_is_said(api: HfApi, release: Path) -> None:
+    push(api, release)
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="theirs.txt", repo_id=REPO)
+    notes = Notes()
+    plan = make_plan(release, REPO, api=api)
+    publish(plan, api=api, receipts=release.parent / "receipts", progress=notes)
+    assert "no file read back: all 10 are objects that were read back before" in notes.lines
+
+
 def test_without_torch_the_receipt_says_that_nothing_was_loaded(
     api: HfApi, release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -260,6 +260,18 @@ def test_what_lies_beside_the_weights_is_told_from_the_list_alone(
     assert "optimizer.pt" not in in_cache(own_hub_cache)
 
 
+@pytest.mark.parametrize("content", ["[]", "{"])
+def test_a_faulty_record_is_named_by_the_model_and_not_by_the_cache(
+    content, release, publish, own_hub_cache, capfd
+):
+    (release / "averaging.json").write_text(content)
+    publish(release)
+    assert main(["verify", ID, "--headers-only", "--json"]) == 1
+    results = json.loads(capfd.readouterr().out)["results"]
+    (found,) = (one["found"] for one in results if one["name"] == "files.hashes")
+    assert found.startswith(f"averaging.json of {REPO}@") and str(own_hub_cache) not in found
+
+
 def test_a_receipt_of_that_commit_is_held_against_it(
     release, publish, url, tmp_path, monkeypatch, capfd
 ):

@@ -123,12 +123,23 @@ def _records(
     records = [Recorded("the Hub's list", listed)] if listed else []
     path = checkpoint.path / AVERAGING_RECORD
     if path.is_file():
-        content = read_json(path)
+        try:
+            content = read_json(path)
+        except UserError as error:
+            # Of a model on the Hub the path would be one of the cache, which nobody has named.
+            raise UserError(error.message.replace(str(path), _called(checkpoint))) from error
         files = content.get("files") if isinstance(content, dict) else None
         if not isinstance(files, dict) or not all(map(_is_sha256, files.values())):
-            raise UserError(f"{path} does not say the sha256 of its files")
+            raise UserError(f"{_called(checkpoint)} does not say the sha256 of its files")
         records.append(Recorded(AVERAGING_RECORD, files))
     return records if receipt is None else [*records, receipt]
+
+
+def _called(checkpoint: Checkpoint) -> str:
+    """The record of an average, as it is called where the checkpoint is named."""
+    if isinstance(checkpoint, HubFolder):
+        return f"{AVERAGING_RECORD} of {checkpoint.name}"
+    return str(checkpoint.path / AVERAGING_RECORD)
 
 
 def _from_hub(checkpoint: Checkpoint) -> dict[str, str]:
