@@ -33,6 +33,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/cards.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/push.py
+	$(BIN)/python benchmarks/registry.py
 	$(BIN)/python benchmarks/retrieval.py
 	$(BIN)/python benchmarks/selection.py
 	$(BIN)/python benchmarks/selection_error_rates.py

@@ -5,8 +5,8 @@
 A registry is made in which each variant but the first is a fine-tuning of one of the five hundred
 before it. Each run is a process of its own, imports and all. Given is the median of --rounds, with
 the least and the greatest, in seconds of CPU (user and system), which other work on the machine
-disturbs less than the clock. "cold" means that nothing is kept of an earlier run; `lint` reads the
-text whatever is kept.
+disturbs less than the clock. "cold" means that nothing is kept of an earlier run (`lint` reads the
+text whatever is kept), "edited by hand" that a line was changed since.
 
 With --gto and --dvc (their executables) the same family is also a git repository with an annotated
 tag for each model, as GTO registers it, and a `dvc.yaml` with a stage for each model that depends
@@ -154,6 +154,10 @@ def own(folder: Path, variants: int, rounds: int) -> dict[str, Taken]:
     def forget() -> None:
         shutil.rmtree(folder / KEPT, ignore_errors=True)
 
+    def by_hand() -> None:
+        path = folder / "registry.yaml"
+        path.write_text(path.read_text().replace("testing how", "testing how very", 1))
+
     some, late = name(variants // 2), name(variants * 9 // 10)
     which = ["registry", "which", "--ancestor", name(parents(variants)[-1] or 0)]
     set_tokens = ["registry", "set", some, "training.tokens"]
@@ -168,6 +172,8 @@ def own(folder: Path, variants: int, rounds: int) -> dict[str, Taken]:
         "set": (run(*set_tokens, "10{n}"), None),
         "add": (run("registry", "add", "new-{n}", "--parent", f"{some}:fine-tuning"), None),
         "set, cold": (run(*set_tokens, "20{n}"), forget),
+        "show, edited by hand": (run("registry", "show", late), by_hand),
+        "set, edited by hand": (run(*set_tokens, "30{n}"), by_hand),
     }
     return {what: measured(call, folder, rounds, before) for what, (call, before) in calls.items()}
 
