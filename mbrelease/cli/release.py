@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mbrelease.cli.hub_names import require_repo_id
+from mbrelease.cli.hub_names import require_repo_id, require_tag
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, progress, step_line, talk
 from mbrelease.cli.sign_options import SignRequest, sign_options
@@ -92,6 +92,7 @@ def _destination(
             mend="give --to ORG/NAME",
         )
     require_repo_id(repo_id)
+    require_tag(tag)
     return Destination(connect(), repo_id, tag, sign.signer())
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from mbrelease.errors import CheckFailed, UserError
 from mbrelease.files import read_text
-from mbrelease.hub.client import token_of
+from mbrelease.hub.client import sentences, token_of
 from mbrelease.hub.comparison import compare
 from mbrelease.hub.contents import LocalFile
+from mbrelease.hub.patience import read_patiently
 from mbrelease.hub.plan import Plan, TakenOver, place, problems_there, shown_changes
 from mbrelease.hub.problems import LIST_MARK, Problem
 from mbrelease.hub.remote import Remote, RemoteFile, is_same, read_head, read_remote, read_tree
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 SHOWN_PATHS = 5
+_DIGITS = 40
 _COMMIT = re.compile(r"[0-9a-f]{7,40}", re.IGNORECASE)
 
 
@@ -149,14 +151,23 @@ def _commit(plan: Plan, base: str, api: HfApi) -> str:
         UserError: there is none.
     """
     require_commit(base)
-    found = read_head(api, plan.repo_id, base) if plan.repo_exists else None
-    # A branch can be called like a commit.
-    if found is None or not found.startswith(base.lower()):
+    found = _whole(plan, base.lower(), api) if plan.head is not None else None
+    if found is None:
         raise UserError(
             f"no commit {base} in {plan.repo_id}",
             mend=f"--base is one of {plan.url}/commits/{plan.revision}",
         )
     return found
+
+
+def _whole(plan: Plan, base: str, api: HfApi) -> str | None:
+    if len(base) == _DIGITS:
+        return read_head(api, plan.repo_id, base)
+    # The Hub itself knows a commit by all of its digits alone, and a branch can be called like one.
+    with sentences(api, plan.repo_id):
+        log = read_patiently(lambda: api.list_repo_commits(plan.repo_id, revision=plan.revision))
+    found = [commit.commit_id for commit in log if commit.commit_id.startswith(base)]
+    return found[0] if len(found) == 1 else None
 
 
 def _with_deletions(plan: Plan, receipts: Path, api: HfApi) -> Plan:

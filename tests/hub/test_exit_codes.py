@@ -48,6 +48,20 @@ def test_what_is_no_repository_id_is_a_wrong_call(
         assert out == "", "nothing was planned"
 
 
+@pytest.mark.parametrize("tag", ["../x", "v1 0", ""])
+def test_what_is_no_name_for_a_tag_is_a_wrong_call(
+    tag: str, project: Path, release: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for call in (
+        ["push", str(release), "--to", REPO, "--tag", tag],
+        ["push", str(release), "--to", REPO, "--tag", tag, "--plan"],
+        ["release", "tiny", "--push", "--tag", tag],
+    ):
+        assert main(call) == 2, call
+        out, err = capsys.readouterr()
+        assert f"error: '{tag}' is no name for a tag" in err and out == ""
+
+
 @pytest.mark.parametrize("name", ["tinny", "releases/tiny/"])
 def test_a_variant_or_folder_that_is_not_there_is_a_wrong_call(name: str, project: Path) -> None:
     for call in (["push", name], ["verify", name], ["verify", name, *TRUST], ["pull-check", name]):

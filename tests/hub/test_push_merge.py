@@ -288,14 +288,23 @@ def test_a_base_that_moves_is_a_wrong_call(
 
 
 def test_a_base_may_be_shortened_and_a_branch_that_is_called_like_one_is_none(
-    call: Callable[..., int], api: HfApi, release: Path, card: Path, tmp_path: Path
+    call: Callable[..., int],
+    proxy,
+    api: HfApi,
+    card: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    push(api, release)
+    monkeypatch.setenv("HF_ENDPOINT", proxy.url)
+    assert call() == 0
     theirs = edit(api, "README.md", CARD.replace("My own words.", "Theirs."))
     card.write_text(CARD.replace("My own words.", "Mine and theirs."))
     api.create_branch(REPO, branch="abcdef012")
     assert call("--base", "abcdef012") == 2
     assert call() == 1
+    # The Hub does not know a commit by its first digits.
+    short = f"/revision/{theirs[:9]}"
+    proxy.answers = lambda method, path: (404, [], b"{}") if path.endswith(short) else None
     assert call("--base", theirs[:9].upper()) == 0
     assert "Mine and theirs." in text_at(api, "main", tmp_path)
 
