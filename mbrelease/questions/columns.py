@@ -18,12 +18,17 @@ def columns_text(head: Sequence[str], rows: Sequence[Sequence[str]], width: int)
     Long words such as URLs are broken; nothing is cut off.
     """
     if width < STACKED_BELOW:
-        return [line for row in rows for line in _stacked(head, row, width)]
+        return stacked_text(head, rows, width)
     widths = _widths([head, *rows], width - MARGIN)
     lines: list[str] = []
     for row in [head, *rows]:
         lines += _row(row, widths)
     return lines
+
+
+def stacked_text(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Each row as its first cell and, below that, the others with the names of their columns."""
+    return [line for row in rows for line in _stacked(head, row, width)]
 
 
 def _widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:

@@ -37,7 +37,8 @@ def difference_text(found: Difference, width: int = WIDTH) -> str:
         _table("Card", found.card, width, ("card.",)),
     ]
     stated = (found.config, found.training, found.data, found.rights, found.card)
-    if not any(stated) and not any(row.difference for row in (*found.measured, *found.reported)):
+    gains = [row.difference for row in found.measured] + [row.difference for row in found.reported]
+    if not any(stated) and not any(gains):
         differences.append(["no difference is known beside the lineage"])
     return "\n\n".join("\n".join(lines) for lines in [*heads, *differences] if lines)
 

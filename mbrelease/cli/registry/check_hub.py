@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +13,15 @@ import click
 
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, print_table, progress, talk
+from mbrelease.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
     from mbrelease.hub.family.disagreements import Disagreement
 
 # With the gaps between them they fill 80 columns.
 _WIDTHS = (22, 11, 20, 18)
+_TABLE = 80
+_COLUMNS = ("variant", "about", "registry", "Hub")
 
 
 @click.command("check-hub")
@@ -30,12 +35,13 @@ def command(variants: tuple[str, ...], as_json: bool, registry_path: Path | None
     a card has none), licences, newer versions; repos that are gone or renamed; what is private
     though released, or published though planned. Where the registry is silent they agree.
 
-    HF_ENDPOINT says which Hub. Exits 1 where they disagree.
+    HF_ENDPOINT says which Hub. Exits 1 where they disagree, 2 where they do not so far and the Hub
+    could not be asked, about some or at all.
     """
     from mbrelease.hub.client import connect, quiet_client
     from mbrelease.hub.family.answers import answers_path, read_answers
     from mbrelease.hub.family.asking import Asker
-    from mbrelease.hub.family.check import check_hub, repos_of
+    from mbrelease.hub.family.check import check_hub, repos_of, unasked
     from mbrelease.hub.family.kept import KeptFacts
     from mbrelease.hub.family.reading import read_family
     from mbrelease.registry.load import load_project
@@ -48,21 +54,40 @@ def command(variants: tuple[str, ...], as_json: bool, registry_path: Path | None
     with progress(quiet=as_json) as told, quiet_client():
         asker = Asker(connect(), told)
         kept = KeptFacts.beside(project, asker.endpoint)
-        family = read_family(asker, kept, repos, upwards=False, limit=len(repos), progress=told)
+        try:
+            family = read_family(asker, kept, repos, upwards=False, limit=len(repos), progress=told)
+        except CheckFailed as error:
+            if as_json:
+                print_json(unasked(project, names, asker.endpoint, error.message).as_json())
+            # No disagreement, so not its exit code.
+            raise UserError(error.message, mend=error.mend) from error
     result = check_hub(project, names, family, answers, asker.endpoint)
+    code = {True: 0, False: 1, None: 2}[result.agree]
     if as_json:
         print_json(result.as_json())
-        return 1 if result.findings else 0
+        return code
+    for repo, why in result.unreadable.items():
+        talk(f"could not read {repo}: {why}")
     if result.findings:
-        print_table(
-            ["variant", "about", "registry", "Hub"], [_row(each) for each in result.findings]
-        )
+        _print(result.findings)
     accepted = f", {result.accepted} skipped" if result.accepted else ""
     talk(
         f"{_count(len(result.commits), 'model')} read from {result.endpoint}: "
         f"{_count(len(result.findings), 'disagreement')}{accepted}"
     )
-    return 1 if result.findings else 0
+    return code
+
+
+def _print(findings: Sequence[Disagreement]) -> None:
+    """As a table; where the terminal is too narrow for that, one thing below the other."""
+    from mbrelease.questions.columns import stacked_text
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _TABLE
+    if width >= _TABLE:
+        print_table(_COLUMNS, [_row(each) for each in findings])
+        return
+    cells = [(each.variant, each.about, each.registry, each.hub) for each in findings]
+    click.echo("\n".join(stacked_text(_COLUMNS, cells, width)))
 
 
 def _row(each: Disagreement) -> Sequence[str]:

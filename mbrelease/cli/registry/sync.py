@@ -61,6 +61,8 @@ def command(
 ) -> int:
     """Propose variants for the models ID on the Hub, as a diff of the registry to review.
 
+    ID is ORG/NAME, or the address of the model's page.
+
     Read are their cards and configs and those of their base models and newer versions, upwards to
     the roots; without ID, those of all repos in the registry. What the registry says already is
     never changed: where the Hub says otherwise, that is told. On a terminal you are asked what
@@ -71,22 +73,25 @@ def command(
 
     HF_ENDPOINT says which Hub. Exits 1 where an ID cannot be read.
     """
-    from mbrelease.hub.client import connect, quiet_client
+    from mbrelease.hub.client import connect, quiet_client, shown_endpoint
     from mbrelease.hub.family.answers import answers_path, keep_answers, parse_answers, read_answers
     from mbrelease.hub.family.asking import Asker
+    from mbrelease.hub.family.ids import model_id
     from mbrelease.hub.family.kept import KeptFacts
     from mbrelease.hub.family.reading import read_family
     from mbrelease.hub.family.syncing import ids_to_read, sync, unanswerable
     from mbrelease.registry.load import load_project
 
     project = load_project(registry_path)
+    api = connect()
+    ids = tuple(model_id(each, shown_endpoint(api)) for each in ids)
     wanted = ids_to_read(project, ids)
     decided = parse_answers(answers, skips)
-    unanswerable(project, decided)
     path = answers_path(project)
-    read_answers(path)  # a mistake in it is told before anything is asked
+    # All mistakes are told before anything is asked or kept.
+    unanswerable(project, decided, read_answers(path))
     with progress(quiet=as_json) as told, quiet_client():
-        asker = Asker(connect(), told)
+        asker = Asker(api, told)
         kept = KeptFacts.beside(project, asker.endpoint)
         family = read_family(
             asker, kept, wanted, descendants=descendants, limit=limit, progress=told
@@ -160,7 +165,7 @@ def _summary(project: Project, family: Family, proposal: Proposal, synced: Synce
     variants = _count(len(proposal.additions), "variant")
     facts = _count(len(proposal.settings), "fact")
     hint = "" if synced.is_written else "; --write writes it"
-    where = shown_path(project.registry_path)
+    where = " and ".join(map(shown_path, synced.files or [project.registry_path]))
     return f"{read} read: {variants} and {facts} {done} {where}{hint}"
 
 
@@ -180,6 +185,7 @@ def _as_json(project: Project, endpoint: str, family: Family, synced: Synced) ->
         "remarks": [*family.remarks, *synced.proposal.remarks],
         "refused": list(synced.refused),
         "diff": synced.diff,
+        "files": [shown_path(path) for path in synced.files],
         "changed": synced.is_written,
     }
 

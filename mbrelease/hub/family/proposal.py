@@ -142,6 +142,8 @@ class _Proposer:
         taken = {*registry.variants, *registry.aliases, *registry.peers, *self.additions}
         lower = {name.casefold() for name in taken}
         wanted = self.answers.of(model.repo_id).name
+        if wanted is None:  # what another model was given is left to it
+            lower |= {each.name.casefold() for each in self.answers.by_id.values() if each.name}
         if wanted is not None and wanted.casefold() in lower:
             self.result.remarks.append(
                 f"{model.repo_id} cannot be called {wanted}: the registry has that name"

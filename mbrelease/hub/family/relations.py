@@ -83,7 +83,8 @@ def _finetune(child: PublishedModel, base: PublishedModel | None, said: str | No
     ours, theirs = child.architecture, base.architecture
     if any(ours.get(key) != theirs.get(key) for key in _SHAPE):
         is_smaller = ours.get("layers", 0) < theirs.get("layers", 0)
-        guess = "distillation" if is_smaller else "weight-initialization"
+        # Never weight-initialization: of that a card names no base model, and this one does.
+        guess = "distillation" if is_smaller else "fine-tuning"
         return Judgement(guess, False, f"{lead}, but it has another shape than its base")
     if not (child.is_masked_lm and base.is_masked_lm):
         return Judgement("fine-tuning", False, f"{lead}, and its config does not tell for what")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from mbrelease.errors import UserError
@@ -155,6 +156,12 @@ def _unusual(part: Document) -> UserError:
         "way",
         mend="edit the file by hand",
     )
+
+
+def changed_files(before: Draft, after: Draft) -> tuple[Path, ...]:
+    """The files whose text is another, in the order of the registry."""
+    old = {part.path: part.text for part in before.parts}
+    return tuple(part.path for part in after.parts if part.text != old.get(part.path))
 
 
 def unified_diff(before: Draft, after: Draft) -> str:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import socket
+import subprocess
+import sys
+import termios
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import HfApi
 from published_family import BASE, BIO, DAPT1, DAPT2, LARGE, card, child, config, publish
 from sync_project import Run
+
+from mbrelease.hub.family.asking import Asker, NotReadable
 
 FAMILY = """\
 version: 1
@@ -166,3 +175,60 @@ def test_what_sync_wrote_agrees(family: HfApi, run: Run, project: Path) -> None:
     publish(family, "lab/m", README=child(f"[{BIO}, {DAPT2}]"), config=config())
     assert run("sync", BASE, "--descendants", "--write").code == 0
     assert told(run) == []
+
+
+@pytest.mark.parametrize("columns", [40, 70])
+def test_a_narrow_terminal_gets_whole_words(
+    family: HfApi, run: Run, registry: Path, hub_url: str, columns: int
+) -> None:
+    publish(family, BIO, README=child(LARGE, license="cc-by-nc-4.0"))
+    terminal, ours = pty.openpty()
+    termios.tcsetwinsize(ours, (24, columns))
+    environment = {**os.environ, "HF_ENDPOINT": hub_url, "TERM": "dumb"}
+    environment.pop("COLUMNS", None)
+    command = [sys.executable, "-m", "mbrelease.cli.main", "registry", "check-hub"]
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=ours, stderr=subprocess.PIPE,
+        cwd=registry.parent, check=False,
+    )  # fmt: skip
+    os.close(ours)
+    printed = os.read(terminal, 10_000).decode().replace("\r", "")
+    os.close(terminal)
+    assert done.returncode == 1, done.stderr
+    assert max(map(len, printed.splitlines())) <= columns
+    assert "    about: base_model\n" in printed and f"    Hub: {LARGE}\n" in printed
+
+
+def test_a_hub_that_is_down_is_no_disagreement(
+    run: Run, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as held:  # bound and not listening: it refuses
+        held.bind(("127.0.0.1", 0))
+        hub = f"http://127.0.0.1:{held.getsockname()[1]}"
+        monkeypatch.setenv("HF_ENDPOINT", hub)
+        said = run("check-hub", "base", "bio", "--json")
+        assert (said.code, said.json["agree"], said.json["disagreements"]) == (2, None, [])
+        assert set(said.json["unreadable"]) == {BASE, BIO}
+        assert said.json["unreadable"][BASE].startswith(f"cannot reach {hub}")
+        plain = run("check-hub")
+        assert (plain.code, plain.out) == (2, "") and f"error: cannot reach {hub}" in plain.err
+
+
+def test_a_model_that_the_hub_cannot_tell_of_now_is_no_disagreement(
+    family: HfApi, run: Run, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_of = Asker.info
+
+    def info(self: Asker, repo_id: str, etag: str | None) -> Any:
+        if repo_id == BIO:
+            raise NotReadable("the Hub answered 503")
+        return told_of(self, repo_id, etag)
+
+    monkeypatch.setattr(Asker, "info", info)
+    said = run("check-hub", "--json")
+    assert said.code == 2 and said.json["agree"] is None
+    assert said.json["unreadable"] == {BIO: "the Hub answered 503"}
+    assert len(said.json["models"]) == 4
+    publish(family, DAPT1, README=child(BASE))
+    said = run("check-hub")
+    assert said.code == 1 and f"could not read {BIO}: the Hub answered 503\n" in said.err

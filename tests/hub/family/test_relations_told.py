@@ -44,7 +44,7 @@ SAID = "base_model_relation: "
         (["tags: [dapt]"], {}, "continued-pretraining", True),
         (["tags: [distillation]"], {"config": config(num_hidden_layers=6)}, "distillation", True),
         ([], {"config": config(num_hidden_layers=6)}, "distillation", False),
-        ([], {"config": config(hidden_size=1024)}, "weight-initialization", False),
+        ([], {"config": config(hidden_size=1024)}, "fine-tuning", False),
         (["tags: [model-soup]"], {"config": config()}, "averaging", True),
         (["tags: [dapt, distilled]"], {}, "fine-tuning", False),
         ([SAID + "adapter"], {}, "adapter", True),

@@ -222,13 +222,36 @@ def test_a_name_may_be_chosen_and_is_made_unique(family: HfApi, run: Run) -> Non
     assert names == ["lab-own", "lab2-own"]
     named = run("sync", "lab/Own", "--answer", "lab/Own.name=owl", "--json").json["additions"]
     assert [each["name"] for each in named] == ["owl"]
+    publish(family, "lab/owl", README=child(BASE, "tags: [dapt]"))
+    both = run("sync", "lab/owl", "lab/Own", "--json").json["additions"]
+    assert {each["repo"]: each["name"] for each in both} == {"lab/owl": "lab-owl", "lab/Own": "owl"}
+    again = run("sync", "lab/owl", "--answer", "lab/owl.name=owl")
+    assert again.code == 2
+    assert "lab/owl cannot be called owl: lab/own is called so in registry.answers" in again.err
+
+
+def test_an_address_of_a_page_is_as_good_as_an_id(family: HfApi, run: Run, hub_url: str) -> None:
+    whole = run("sync", BIO).out
+    below = f"http://hf.co/{BIO}/blob/main/config.json?x=1#L2"
+    for given in (f"{hub_url}/{BIO}", f"https://HuggingFace.co/{BIO}/", below):
+        assert run("sync", given).out == whole, given
+    lost = run("sync", "https://huggingface.co/bert-base-uncased/tree/main")
+    assert lost.code == 1 and "could not read bert-base-uncased: " in lost.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["../x"], "error: '../x' is a path, and readers of the card do not have it"),
-        (["a/b/c"], "error: 'a/b/c' is a path"),
+        (["a/b/c"], "error: 'a/b/c' is no id of a model: it has more than one '/'"),
+        (["https://example.org/a/b"], "error: 'https://example.org/a/b' is no page of http://127"),
+        (["https://huggingface.co/datasets/a/b"], "is no page of a model"),
+        (["https://huggingface.co/"], "is no page of http://127"),
+        ([BIO, "--answer", f"{BIO}.name=Base"], f"{BIO} cannot be called Base: the registry has"),
+        (
+            [BIO, "--answer", f"{BIO}.name=x", "--answer", f"{DAPT1}.name=X"],
+            f"{DAPT1} cannot be called X: {BIO} is to be called so",
+        ),
         (["a/b\x1b[2J"], "error: 'a/b\\x1b[2J' is no id of a repository"),
         ([BIO, "--answer", "x"], "error: --answer x is no answer"),
         ([BIO, "--answer", f"{BIO}.relation=finetuning"], "did you mean 'fine-tuning'?"),
@@ -292,6 +315,12 @@ def test_in_a_registry_of_several_files_each_is_changed_where_it_stands(
     said = run("sync", BIO)
     assert said.out.startswith("--- a/variants/ours.yaml\n+++ b/variants/ours.yaml\n")
     assert said.out.count("--- a/") == 1
+    name = "registry.yaml"
+    (project / name).write_text((project / name).read_text() + "variants:\n  here: {}\n")
+    written = run("sync", BIO, "--write")
+    assert "written to registry.yaml and variants/ours.yaml\n" in written.err
+    assert load_project().defined_in("modernbert-bio-base")[0].name == "registry.yaml"
+    (project / name).write_text((project / name).read_text().split("variants:\n")[0])
     run("sync", BIO, "--write")
     place, _ = load_project().defined_in("modernbert-bio-base")
     assert place.name == "ours.yaml"
@@ -322,8 +351,12 @@ def test_json_holds_all_of_it(family: HfApi, run: Run) -> None:
 def test_a_large_model_has_another_shape(family: HfApi, run: Run) -> None:
     publish(family, "lab/wide", README=child(BASE), config=config(num_hidden_layers=28))
     question = run("sync", "lab/wide", "--json").json["questions"][0]
-    assert question["guess"] == "weight-initialization"
+    assert question["guess"] == "fine-tuning"
     assert LARGE not in question["why"]
+    # What sync guesses, check-hub has nothing to say against, nor has the next sync.
+    assert run("sync", "lab/wide", "--write").code == 0
+    assert run("check-hub").code == 0
+    assert "here and" not in run("sync", "lab/wide").err
 
 
 def test_on_a_terminal_a_person_is_asked(
