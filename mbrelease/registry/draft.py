@@ -15,12 +15,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mbrelease.errors import UserError
+from mbrelease.registry.anchors import held_by_anchor
 from mbrelease.registry.document import BOM, Document, Node, parse_document
 from mbrelease.registry.folding import changed
 from mbrelease.registry.include import join, read_parts
 from mbrelease.registry.included_files import matches
 from mbrelease.registry.kept import Kept
 from mbrelease.registry.mistakes import InvalidRegistry, Mistake, shown_path
+from mbrelease.registry.plain import plain
 from mbrelease.registry.splice import (
     Path,
     Splice,
@@ -127,6 +129,7 @@ class Draft:
         Raises:
             UserError: the place cannot be edited.
         """
+        path, value = plain_path(path), plain(value)
         known = len(path)
         while known and self.whole.at(path[:known]) is None:
             known -= 1
@@ -162,6 +165,7 @@ class Draft:
         Raises:
             UserError: the place cannot be edited.
         """
+        path, value = plain_path(path), plain(value)
         node = self.whole.at(path)
         if node is None or not isinstance(node.children, list) or not node.children:
             if node is not None and node.value not in (None, []):
@@ -222,11 +226,12 @@ class Draft:
         Raises:
             UserError: the value cannot be written as YAML.
         """
+        name, value = plain(name), plain(value)
         step = indent_step(self.parts[0])
         lines = [f"{shelf}:", *block(name, value, step, step), ""]
         try:
             new = _parsed("\n".join(lines), False, path, len(self.parts))
-        except (InvalidRegistry, UnicodeEncodeError) as error:
+        except InvalidRegistry as error:
             raise UserError(f"'{name}' cannot be written as YAML") from error
         # A pattern that found nothing finds this.
         found = self.found_by(path)
@@ -248,7 +253,8 @@ class Draft:
         for above in range(1, depth + 1):
             node = part.at(path[:above])
             if node is not None and node.shared:
-                why = "an alias stands on the way to it"
+                alias = part.text[node.start : node.end]
+                why = f"the alias {alias} stands on the way to it"
                 raise _unsafe(part, path, doing, why, path[:above])
 
     def _changed(
@@ -261,10 +267,10 @@ class Draft:
             try:
                 text = spliced(before.text, splices)
                 after = changed(before, text)
-            except (InvalidRegistry, UnicodeEncodeError) as error:
-                raise _unsafe(before, path, doing, _UNUSUAL) from error
+            except InvalidRegistry as error:
+                raise _refused(before, path, doing) from error
             if not same(after.value, plan.applied(before.value)):
-                raise _unsafe(before, path, doing, _UNUSUAL)
+                raise _refused(before, path, doing)
             parts[number] = after
         return Draft(tuple(parts), self.of_include)
 
@@ -293,12 +299,36 @@ def _encoded(text: str, has_bom: bool) -> bytes:
     return ((BOM if has_bom else "") + text).encode()
 
 
+def plain_path(path: Path) -> list[str | int]:
+    """``path`` with steps that can be written.
+
+    Raises:
+        UserError: a key cannot.
+    """
+    return [step if isinstance(step, int) else plain(step) for step in path]
+
+
+def _refused(part: Document, path: Path, doing: str) -> UserError:
+    """Why a change says something else, or nothing, when its text is read."""
+    why = held_by_anchor(part, path)
+    if why is None:
+        return _unsafe(part, path, doing, _UNUSUAL)
+    line, column = part.place(path)
+    return UserError(
+        f"{shown_path(part.path)}:{line}:{column}: cannot {doing} {_dotted(path)}: {why}",
+        mend="write out there what it stands for, then try again",
+    )
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(map(str, path[2:] or path))
+
+
 def _unsafe(
     part: Document, path: Path, doing: str, why: str, where: Path | None = None
 ) -> UserError:
     line, column = part.place(path if where is None else where)
-    dotted = ".".join(map(str, path[2:] or path))
     return UserError(
-        f"{shown_path(part.path)}:{line}:{column}: cannot {doing} {dotted} safely: {why}",
+        f"{shown_path(part.path)}:{line}:{column}: cannot {doing} {_dotted(path)} safely: {why}",
         mend="edit the file by hand",
     )

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mbrelease.errors import UserError, did_you_mean
-from mbrelease.registry.document import Document, parse_document
+from mbrelease.registry.document import Document, Node, parse_document
 from mbrelease.registry.draft import Draft
 from mbrelease.registry.entry import NAME
 from mbrelease.registry.journal import finish, write_all
@@ -24,7 +24,9 @@ from mbrelease.registry.load import project_of, read_bytes, read_registry, witho
 from mbrelease.registry.lock import editing
 from mbrelease.registry.mistakes import InvalidRegistry, shown_path
 from mbrelease.registry.named_files import named_files
+from mbrelease.registry.plain import plain
 from mbrelease.registry.project import Project
+from mbrelease.registry.scalars import flow_text
 from mbrelease.registry.schema import Registry
 from mbrelease.registry.uses import Place, places_of
 
@@ -43,6 +45,8 @@ class Edit:
     """Those that were written."""
     places: tuple[Place, ...] = ()
     """Of a renaming: what named the variant, where it stands now."""
+    was: str | None = None
+    """Of an alias: the variant that it meant before."""
 
 
 class StillNamed(UserError):
@@ -63,7 +67,8 @@ def add_variant(
     Args:
         path: the registry.
         name: of the variant.
-        entry: what it says.
+        entry: what it says; of a parent, and of what it supersedes, an alias will do, and the
+            name of its variant is written.
         file: the file to put it into, relative to the registry; made if it is not there and
             ``include`` asks for it. Left out, the one file that has variants.
 
@@ -79,19 +84,42 @@ def with_variant(
     draft: Draft, name: str, entry: Mapping[str, Any], *, file: str | None = None
 ) -> Draft:
     """``draft`` with a variant more, as ``add_variant`` adds it."""
+    entry = plain(entry)
     node = draft.whole.at(("variants", name))
     if node is not None:
         raise UserError(
             f"variant '{name}' is in {shown_path(draft.whole.file_of(node).path)} already",
             mend=f"mbrelease registry set {name} KEY VALUE",
         )
+    entry = _without_aliases(draft, entry)
     if file is None:
-        return draft.put(("variants", name), dict(entry), file=_file_of_variants(draft))
+        return draft.put(("variants", name), entry, file=_file_of_variants(draft))
     wanted = (draft.path.resolve().parent / file).resolve()
     number = _file_named(draft, wanted)
     if number is None:
-        return draft.add_file(wanted, "variants", name, dict(entry))
-    return draft.put(("variants", name), dict(entry), file=number)
+        return draft.add_file(wanted, "variants", name, entry)
+    return draft.put(("variants", name), entry, file=number)
+
+
+def _without_aliases(draft: Draft, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A new entry that names its parents outright: an alias may mean another one tomorrow."""
+
+    def outright(name: Any) -> Any:
+        alias = draft.whole.at(("aliases", name)) if isinstance(name, str) else None
+        is_variant = alias is not None and draft.whole.at(("variants", name)) is not None
+        return name if alias is None or is_variant else alias.value
+
+    entry = dict(entry)
+    if "supersedes" in entry:
+        entry["supersedes"] = outright(entry["supersedes"])
+    if isinstance(parents := entry.get("parents"), list):
+        entry["parents"] = [
+            {**one, "variant": outright(one["variant"])}
+            if isinstance(one, dict) and "variant" in one
+            else one
+            for one in parents
+        ]
+    return entry
 
 
 def set_value(path: Path, variant: str, key: str, value: Any) -> Edit:
@@ -163,7 +191,7 @@ def set_alias(path: Path, alias: str, variant: str) -> Edit:
         UserError: there is no such variant, a variant has that name, the place cannot be edited,
             or the registry would become (or is) invalid.
     """
-    return edit(path, lambda draft: with_alias(draft, alias, variant))
+    return _edit_of_alias(path, alias, lambda draft: with_alias(draft, alias, variant))
 
 
 def with_alias(draft: Draft, alias: str, variant: str) -> Draft:
@@ -180,8 +208,19 @@ def remove_alias(path: Path, alias: str) -> Edit:
     Raises:
         UserError: there is none, the place cannot be edited, or the registry is invalid.
     """
+    return _edit_of_alias(path, alias, lambda draft: without_alias(draft, alias))
 
-    return edit(path, lambda draft: without_alias(draft, alias))
+
+def _edit_of_alias(path: Path, alias: str, change: Callable[[Draft], Draft]) -> Edit:
+    """An edit that knows what the alias meant."""
+    was: list[Any] = []
+
+    def watched(draft: Draft) -> Draft:
+        node = draft.whole.at(("aliases", alias))
+        was.append(None if node is None else node.value)
+        return change(draft)
+
+    return replace(edit(path, watched), was=was[-1])
 
 
 def without_alias(draft: Draft, alias: str) -> Draft:
@@ -233,7 +272,7 @@ def rename_variant(path: Path, old: str, new: str) -> Edit:
         return renamed
 
     done = edit(path, change)
-    return Edit(done.project, done.changed, done.files, tuple(told))
+    return replace(done, places=tuple(told))
 
 
 def with_new_name(draft: Draft, old: str, new: str) -> Draft:
@@ -260,13 +299,13 @@ def parse_value(text: str) -> Any:
     """A value given on the command line, read as YAML.
 
     Raises:
-        UserError: it is no YAML.
+        UserError: it is no YAML, or no value that a registry can hold.
     """
+    if not text.strip():
+        return ""  # what was given is a text of no letters; null is written null
     try:
-        document = parse_document(text.encode("utf-8", "surrogateescape"), Path("VALUE"))
+        document = parse_document(plain(text).encode(), Path("VALUE"))
     except InvalidRegistry as error:
-        if not text.strip():
-            return None
         raise UserError(
             f"'{text}' is no YAML value: {error.mistakes[0].message}",
             mend="put the YAML in quotes of its own, or give --text to take VALUE as text",
@@ -340,11 +379,40 @@ def _place(draft: Draft, variant: str, key: str) -> list[str | int]:
     if not key or not all(key.split(".")):
         raise UserError(f"'{key}' is no key", mend="give one such as repo or training.tokens")
     path: list[str | int] = ["variants", _variant_name(draft, variant)]
-    for step in key.split("."):
-        node = draft.whole.at(path)
-        in_list = node is not None and isinstance(node.children, list) and step.isdecimal()
-        path.append(int(step) if in_list else step)
+    steps = key.split(".")
+    for number, step in enumerate(steps):
+        node, above = draft.whole.at(path), ".".join(steps[:number])
+        if step == "+":
+            if number == 0 or number + 1 < len(steps):
+                mend = "give the new item as a whole: set VARIANT parents.+ '{variant: …}'"
+                raise UserError(f"'{key}' is no key: + stands behind a list, at the end", mend=mend)
+            path.append(step)
+        elif node is not None and isinstance(node.children, list):
+            path.append(_index(node, step, above))
+        elif step.isdecimal() and (node is None or node.value in (None, {})):
+            # No key of a variant is a number.
+            if not above:
+                raise UserError(f"'{key}' is no key", mend="give one such as parents.0.relation")
+            mend = f"{above}.+ adds a first item"
+            raise UserError(f"'{variant}' has no {above} as yet", mend=mend)
+        elif node is not None and node.children is None and node.value is not None:
+            raise UserError(f"{above} is {flow_text(node.value)}, and nothing stands below it")
+        else:
+            path.append(step)
     return path
+
+
+def _index(node: Node, step: str, above: str) -> int:
+    """Which item of a list a step of a key means."""
+    assert isinstance(node.children, list)
+    count = len(node.children)
+    if not step.isdecimal() or len(step) > 9 or int(step) >= count:
+        numbered = ": 0" if count == 1 else f"s: 0 to {count - 1}" if count else "s"
+        raise UserError(
+            f"{above} has no item '{step}': it is a list of {count} item{numbered}",
+            mend=f"{above}.+ is behind the last",
+        )
+    return int(step)
 
 
 def _file_of_variants(draft: Draft) -> int:

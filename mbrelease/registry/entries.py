@@ -61,6 +61,9 @@ def texts(document: Document, *path: str | int) -> list[tuple[int, str]]:
 
 def lost(document: Document, what: str, name: str, known: Collection[str]) -> str:
     """The complaint about a name that leads nowhere."""
+    means = text(document, "aliases", name)
+    if means in known:
+        return f"{what} '{name}' is an alias, which may mean another one tomorrow; write '{means}'"
     asked = (what, name)
     if asked not in document.hints:
         look = len(known) < _MANY or len(document.hints) < MAX_HINTS

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import glob
 import json
+import logging
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -26,9 +27,15 @@ from typing import Any, TypeVar
 from mbrelease.errors import UserError
 from mbrelease.files import atomic_file, sha256_bytes, sync, unreadable, unwritable, write_bytes
 from mbrelease.registry.lock import editing, editing_at_once
+from mbrelease.registry.mistakes import shown_path
 
 _TRIES = 20
 """After which a reader asks for the lock: edits follow each other faster than it reads."""
+
+_TEMPORARY = re.compile(r"\.(.+)\.[^.]+\.tmp\Z", re.DOTALL)
+"""The name of a file that is to take another's place, as ``atomic_file`` gives it."""
+
+_log = logging.getLogger(__name__)
 
 _Mark = tuple[int, int, int, int] | None
 T = TypeVar("T")
@@ -121,14 +128,15 @@ def journal_path(registry: Path) -> Path:
 def write_all(registry: Path, before: Mapping[Path, bytes], after: Mapping[Path, bytes]) -> None:
     """Let files of ``registry`` hold ``after`` where they hold ``before``; the lock is held.
 
-    All paths are resolved; a file that is not there yet has no ``before``.
+    All paths are resolved; a file that is not there yet has no ``before``. What killed editors had
+    not renamed yet is removed, beside whichever file of ``before``.
 
     Raises:
         UserError: a file cannot be written.
     """
+    _sweep([journal_path(registry), *before, *after])
     with contextlib.ExitStack() as files:
         for path, data in after.items():
-            _sweep(path)
             _staged(files, path, data)
         # All bytes are on the disk by now: only renames are left, which a full disk cannot stop.
         if len(after) > 1:
@@ -159,16 +167,21 @@ def finish(registry: Path) -> None:
     journal = journal_path(registry)
     if _mark(journal) is None:
         return
+    entries = _read(journal)
+    _sweep([journal, *entries])
     with contextlib.ExitStack() as files:
-        for path, entry in _read(journal).items():
-            _sweep(path)
+        for path, entry in entries.items():
             try:
                 now = sha256_bytes(path.read_bytes()) if path.exists() else None
             except OSError as error:
                 raise unreadable(path, error) from error
             if now == entry.before:
                 _staged(files, path, entry.after)
+            elif now != sha256_bytes(entry.after):
+                _log.warning("%s was changed since and stays as it is", shown_path(path))
     _remove(journal)
+    count = f"{len(entries)} file{'s' if len(entries) != 1 else ''}"
+    _log.warning("finished an interrupted edit of %s", count)
 
 
 def _finish_if_free(registry: Path) -> None:
@@ -190,11 +203,18 @@ def _staged(files: contextlib.ExitStack, path: Path, data: bytes) -> None:
     os.fsync(file.fileno())
 
 
-def _sweep(path: Path) -> None:
-    """Remove what killed editors had not renamed yet; the lock is held."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with contextlib.suppress(OSError):
-            left.unlink()
+def _sweep(paths: Iterable[Path]) -> None:
+    """Remove what killed editors had not renamed to one of ``paths``; the lock is held."""
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(path.name)
+    for folder, of_registry in names.items():
+        with contextlib.suppress(OSError):  # a folder that is to be made, or cannot be listed
+            for left in folder.iterdir():
+                match = _TEMPORARY.match(left.name)
+                if match is not None and match[1] in of_registry:
+                    with contextlib.suppress(OSError):
+                        left.unlink()
 
 
 def _remove(journal: Path) -> None:

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from mbrelease.errors import UserError
 from mbrelease.registry.document import parse_document
-from mbrelease.registry.edit import add_to_list, add_variant, parse_value, set_value
+from mbrelease.registry.edit import (
+    add_to_list,
+    add_variant,
+    parse_value,
+    remove_value,
+    remove_variant,
+    set_value,
+)
 from mbrelease.registry.load import load_project
 
 TEXT = """\
@@ -196,14 +203,16 @@ def test_an_alias_on_the_way_is_refused(tmp_path):
     path = tmp_path / "registry.yaml"
     text = "version: 1\nfamily: x\nvariants:\n  a: {card: &c {title: t}}\n  b: {card: *c}\n"
     path.write_text(text)
-    with pytest.raises(UserError, match=r":5:13: cannot set card\.title safely: an alias"):
+    with pytest.raises(
+        UserError, match=r":5:13: cannot set card\.title safely: the alias \*c stands"
+    ):
         set_value(path, "b", "card.title", "u")
     assert path.read_text() == text
     set_value(path, "b", "card", {"title": "u"})
     assert path.read_text() == text.replace("*c", "{title: u}")
     # What an alias points at cannot be cut away beneath it.
     path.write_text(text)
-    with pytest.raises(UserError, match="safely"):
+    with pytest.raises(UserError, match="&c is used on line 5"):
         set_value(path, "a", "card", {"title": "u"})
     assert path.read_text() == text
 
@@ -234,7 +243,7 @@ def test_no_lock_is_left_beside_what_is_not_there(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("no", "no"), ("5", 5), ("[a, 1]", ["a", 1]), ("{a: b}", {"a": "b"}), ("", None),
+    [("no", "no"), ("5", 5), ("[a, 1]", ["a", 1]), ("{a: b}", {"a": "b"}), ("", ""),
      ("8e-4", 8e-4), ("450_000_000", 450_000_000), ("'x'", "x")],
 )  # fmt: skip
 def test_values_of_the_command_line(text, value):
@@ -343,3 +352,139 @@ def test_a_list_that_is_an_alias_is_not_added_to(tmp_path):
     with pytest.raises(UserError, match="cannot set candidates.averages safely"):
         add_to_list(path, "b", "candidates.averages", ["uniform"])
     assert path.read_text() == text
+
+
+ANCHORED = """\
+version: 1
+family: x
+variants:
+  a:
+    license: &mit mit
+    card: &card
+      citation: &cite |
+        A book.
+      tags: &tags [x]
+    sources: [&only "https://x"]
+  b:
+    license: *mit
+    card: {citation: *cite, tags: *tags}
+  c: {card: *card, license: *mit}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda p: set_value(p, "a", "license", "x"), "set license: &mit is used on lines 12, 14"),
+        (lambda p: remove_value(p, "a", "license"), "remove license: &mit is used on lines 12, 14"),
+        (
+            lambda p: set_value(p, "a", "card.tags.+", "y"),
+            "set card.tags: &card is used on line 14",
+        ),
+        (
+            lambda p: set_value(p, "a", "card.title", "y"),
+            "set card.title: &card is used on line 14",
+        ),
+        (lambda p: remove_value(p, "a", "card"), "remove card: &card is used on line 14"),
+        (lambda p: remove_variant(p, "a"), "remove variants.a: &mit is used on lines 12, 14"),
+    ],
+)
+def test_a_named_value_that_others_use_is_refused_with_who_uses_it(tmp_path, change, why):
+    path = tmp_path / "registry.yaml"
+    path.write_text(ANCHORED)
+    with pytest.raises(UserError) as caught:
+        change(path)
+    assert why in caught.value.message
+    assert caught.value.mend == "write out there what it stands for, then try again"
+    assert path.read_text() == ANCHORED
+
+
+def test_a_named_value_that_nothing_else_uses_is_edited(tmp_path):
+    path = tmp_path / "registry.yaml"
+    path.write_text(ANCHORED)
+    set_value(path, "a", "sources.0", "https://y")
+    set_value(path, "c", "card", {})
+    set_value(path, "c", "license", "x")
+    remove_value(path, "b", "license")
+    set_value(path, "a", "license", "y")
+    set_value(path, "b", "card.citation", "Another.")
+    remove_value(path, "a", "card.citation")
+    variants = load_project(path).registry.variants
+    assert variants["a"].license == "y"
+    assert variants["a"].sources == ["https://y"]
+    assert variants["b"].card.tags == variants["a"].card.tags == ["x"]
+
+
+class Word(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (float("nan"), "nan cannot be written: numbers of a registry are finite"),
+        ({"tokens": [float("-inf")]}, "-inf cannot be written"),
+        (10**400, "a number of more than 29 digits cannot be written"),
+        ({"tokens": 10**5000}, "a number of more than 29 digits cannot be written"),
+        ("a\udcff", r"'a\udcff' cannot be written: it is no UTF-8"),
+        ({"\ud800": 1}, r"'\ud800' cannot be written: it is no UTF-8"),
+        (b"x", "a value of type bytes cannot be written"),
+        ({1, 2}, "a value of type set cannot be written"),
+    ],
+)
+def test_a_value_that_cannot_be_written_is_told_as_such(tmp_path, value, why):
+    path = tmp_path / "registry.yaml"
+    text = "version: 1\nfamily: x\nvariants:\n  a: {}\n"
+    path.write_text(text)
+    for key in ("training", "sources.+"):
+        with pytest.raises(UserError) as caught:
+            set_value(path, "a", key, value)
+        assert caught.value.message.startswith(why)
+    with pytest.raises(UserError) as caught:
+        add_variant(path, "b", {"card": value})
+    assert caught.value.message.startswith(why)
+    assert path.read_text() == text
+
+
+def test_values_of_other_types_are_written_as_plain_ones(tmp_path):
+    path = tmp_path / "registry.yaml"
+    path.write_text("version: 1\nfamily: x\nvariants:\n  a: {}\n")
+    set_value(path, "a", "languages", (Word("en"), "de"))
+    assert "languages: [en, de]" in path.read_text()
+    endless: list = []
+    endless.append(endless)
+    with pytest.raises(UserError, match="nested without end"):
+        set_value(path, "a", "sources", endless)
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("data.5.name", "data has no item '5': it is a list of 2 items: 0 to 1\n  data.+ is"),
+        ("data.2", "data has no item '2': it is a list of 2 items: 0 to 1\n  data.+ is"),
+        ("data.name", "data has no item 'name': it is a list of 2 items: 0 to 1\n  data.+ is"),
+        ("sources.0", "'a' has no sources as yet\n  sources.+ adds a first item"),
+        ("card.tags.0", "'a' has no card.tags as yet\n  card.tags.+ adds a first item"),
+        ("data.+.name", "'data.+.name' is no key: + stands behind a list, at the end"),
+        ("license.id", "license is mit, and nothing stands below it"),
+    ],
+)
+def test_a_key_into_a_list_that_leads_nowhere_is_told_with_the_list(tmp_path, key, told):
+    path = tmp_path / "registry.yaml"
+    text = "version: 1\nfamily: x\nvariants:\n  a: {license: mit, data: [{name: b}, {name: c}]}\n"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        set_value(path, "a", key, "x")
+    assert str(caught.value).startswith(told)
+    assert path.read_text() == text
+
+
+def test_an_alias_given_to_add_is_written_as_its_variant(tmp_path):
+    path = tmp_path / "registry.yaml"
+    path.write_text("version: 1\nfamily: x\nvariants:\n  a: {}\naliases: {prod: a}\n")
+    parents = [{"variant": "prod", "relation": "fine-tuning"}]
+    add_variant(path, "b", {"parents": parents, "supersedes": "prod"})
+    variant = load_project(path).variant("b")
+    assert (variant.parents[0].variant, variant.supersedes) == ("a", "a")
+    with pytest.raises(UserError, match="superseded variant 'prod' is an alias, .* write 'a'"):
+        set_value(path, "b", "supersedes", "prod")

@@ -132,6 +132,34 @@ def test_a_journal_of_others_changes_no_file_but_a_registrys(registry, name):
         load_project(registry)
 
 
+def test_an_edit_that_was_interrupted_is_told_when_it_is_finished(registry, monkeypatch, caplog):
+    assert killed_at(monkeypatch, registry, 2)
+    mine = registry.parent / "variants/1.yaml"
+    mine.write_text("variants: {mine: {}}\n")
+    set_value(registry, "eule", "license", "mit")
+    left, finished = caplog.messages
+    assert left.endswith("variants/1.yaml was changed since and stays as it is")
+    assert finished == f"finished an interrupted edit of {N_FILES + 1} files"
+    caplog.clear()
+    set_value(registry, "eule", "license", "x")
+    assert caplog.messages == []
+
+
+def test_what_was_left_beside_any_file_of_the_registry_is_removed(registry):
+    folder = registry.parent
+    left = [
+        folder / "variants/.2.yaml.ab12_z.tmp",
+        folder / ".registry.yaml.ab12_z.tmp",
+        folder / "..registry.yaml.journal.ab12_z.tmp",
+    ]
+    others = [folder / "variants/.notes.yaml.ab12_z.tmp", folder / ".registry.yaml.tmp"]
+    for path in (*left, *others):
+        path.write_text("half")
+    set_value(registry, "v0-0", "license", "mit")
+    assert [path for path in left if path.exists()] == []
+    assert all(path.exists() for path in others)
+
+
 def test_a_new_file_and_an_old_one_change_together(registry, monkeypatch):
     def change(draft):
         draft = with_variant(draft, "new", {}, file="variants/new.yaml")

@@ -207,9 +207,9 @@ def test_what_cannot_be_cut_out_safely_stays(tmp_path):
     path = tmp_path / "registry.yaml"
     text = "version: 1\nfamily: x\nvariants:\n  a: {card: &c {title: t}}\n  b: {card: *c}\n"
     path.write_text(text)
-    with pytest.raises(UserError, match=r":4:13: cannot remove card safely: its surroundings"):
+    with pytest.raises(UserError, match=r":4:13: cannot remove card: &c is used on line 5"):
         remove_value(path, "a", "card")
-    with pytest.raises(UserError, match=r":5:13: cannot remove card\.title safely: an alias"):
+    with pytest.raises(UserError, match=r":5:13: cannot remove card\.title safely: the alias \*c"):
         remove_value(path, "b", "card.title")
     assert path.read_text() == text
     remove_value(path, "b", "card")
@@ -222,7 +222,7 @@ def test_what_must_be_there_is_not_removed(registry):
     with pytest.raises(UserError, match=r"'barn' has no card\.titel") as caught:
         remove_value(registry, "barn", "card.titel")
     assert caught.value.mend == "did you mean 'title'?"
-    with pytest.raises(UserError, match=r"'barn' has no parents\.3"):
+    with pytest.raises(UserError, match=r"parents has no item '3': it is a list of 3"):
         remove_value(registry, "barn", "parents.3")
     assert registry.read_text() == TEXT
 
