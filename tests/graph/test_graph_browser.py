@@ -45,11 +45,22 @@ OUTSIDE = """[...document.querySelectorAll('.node')].flatMap(node => {
 })"""
 
 
+WIDE = {
+    "version": 1,
+    "family": "Owls",
+    "variants": {
+        f"owl-{i}": {"parents": [{"variant": f"owl-{i - 1}", "relation": "adapter"}]} if i else {}
+        for i in range(10)
+    },
+}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("graph")
     (folder / "small.html").write_text(html_page(read_graph(project(SMALL))))
     (folder / "large.html").write_text(html_page(read_graph(project(large(200)))))
+    (folder / "wide.html").write_text(html_page(read_graph(project(WIDE))))
     (folder / "small.svg").write_text(svg_document(read_graph(project(SMALL))))
     (folder / "large.svg").write_text(svg_document(read_graph(project(large(200)))))
     return folder
@@ -222,6 +233,29 @@ def test_an_address_with_a_name_opens_at_it(browser, folder):
     browser.open((folder / "large.html").as_uri() + "#owl-base")
     assert browser.ask(CHOSEN) == "owl-base"
     assert browser.ask("document.querySelectorAll('.nodes > .on').length") > 100
+    assert browser.errors == []
+
+
+@pytest.mark.parametrize("name", ["large", "wide"])
+def test_on_a_narrow_window_the_chosen_one_is_in_sight(browser, folder, name):
+    chosen = "owl-base" if name == "large" else "owl-9"
+    inside = (
+        "(() => { const s = stage.getBoundingClientRect(),"
+        " b = document.querySelector('.chosen rect').getBoundingClientRect();"
+        " return b.left >= s.left && b.right <= s.right && b.top >= s.top"
+        " && b.bottom <= s.bottom; })()"
+    )
+    narrow = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser._session = None
+    browser.open((folder / f"{name}.html").as_uri() + f"#{chosen}")
+    assert browser.ask(inside)
+    # A window that is made narrow, then one that was so from the start.
+    browser.call("Emulation.setDeviceMetricsOverride", **narrow)
+    browser.wait(f"stage.getBoundingClientRect().width === 400 && {inside}")
+    browser.ask("window.before = true")
+    browser.call("Page.reload")
+    browser.wait("!window.before && document.readyState === 'complete'")
+    browser.wait(f"({CHOSEN}) === '{chosen}' && {inside}")
     assert browser.errors == []
 
 

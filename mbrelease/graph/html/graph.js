@@ -14,6 +14,7 @@
   // ---- the view: the point of the picture at the stage's top left corner, and pixels of the stage
   // for one of the picture. The whole SVG is moved by the browser, which draws none of it anew.
   const view = { x: 0, y: 0, zoom: 1 };
+  let fitted = false; // all of the picture is shown, and nobody has moved it
   let frame = stage.getBoundingClientRect();
   const fitting = () => Math.min(frame.width / full.width, frame.height / full.height);
 
@@ -30,12 +31,14 @@
   }
 
   function centre(x, y, zoom) {
+    fitted = false;
     Object.assign(view, { zoom, x: x - frame.width / zoom / 2, y: y - frame.height / zoom / 2 });
     show();
   }
 
   function fit() {
     centre(full.width / 2, full.height / 2, Math.min(fitting(), 1.25));
+    fitted = true;
   }
 
   // Zooms so that what is at a point of the window stays there.
@@ -44,6 +47,7 @@
     view.x += (left - frame.left) * (1 / view.zoom - 1 / zoom);
     view.y += (top - frame.top) * (1 / view.zoom - 1 / zoom);
     view.zoom = zoom;
+    fitted = false;
     show();
   }
 
@@ -54,6 +58,7 @@
   function move(left, top) {
     view.x -= left / view.zoom;
     view.y -= top / view.zoom;
+    fitted = false;
     show();
   }
 
@@ -162,6 +167,8 @@
     boxes[node].classList.add("chosen");
     rove(node);
     describe(node, older.size, newer.size);
+    // The panel that opened took its room from the stage.
+    frame = stage.getBoundingClientRect();
     if (centred) look(node);
     else keepInSight(node);
   }
@@ -245,12 +252,15 @@
     centre(left + width / 2, top + height / 2, Math.max(view.zoom, 0.8));
   }
 
-  function keepInSight(node) {
+  function isInSight(node) {
     const { left, top, width, height } = places[node];
-    const inside = left >= view.x && top >= view.y
+    return left >= view.x && top >= view.y
       && left + width <= view.x + frame.width / view.zoom
       && top + height <= view.y + frame.height / view.zoom;
-    if (!inside) look(node);
+  }
+
+  function keepInSight(node) {
+    if (!isInSight(node)) look(node);
   }
 
   function neighbour(node, key) {
@@ -356,5 +366,12 @@
   }
   start();
   window.addEventListener("hashchange", start);
-  new ResizeObserver(() => { frame = stage.getBoundingClientRect(); show(); }).observe(stage);
+  new ResizeObserver(() => {
+    const looking = chosen >= 0 && isInSight(chosen);
+    frame = stage.getBoundingClientRect();
+    if (!frame.width || !frame.height) return;
+    if (fitted && fitting() >= LEAST_READABLE) fit();
+    else if (looking) keepInSight(chosen);
+    else show();
+  }).observe(stage);
 })();
