@@ -108,3 +108,27 @@ def test_no_registry_is_said_with_the_mend(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert main(["select", "x"]) == 2
     assert "--registry" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["cause", "context", "text"])
+def test_an_interrupt_that_a_library_wrapped_is_an_interrupt(monkeypatch, capsys, how):
+    def interrupted(**_: object) -> None:
+        if how == "text":
+            raise RuntimeError("Error building model: KeyboardInterrupt: ")
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            raise ValueError("schema") from (interrupt if how == "cause" else None)
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    assert main([]) == 130
+    assert capsys.readouterr().err.startswith("error: interrupted")
+
+
+def test_another_error_of_a_library_is_none(monkeypatch):
+    def broken(**_: object) -> None:
+        raise ValueError("schema")
+
+    monkeypatch.setattr(cli, "main", broken)
+    with pytest.raises(ValueError, match="schema"):
+        main([])

@@ -109,7 +109,7 @@ def run(argv: list[str] | None) -> int:
     except click.ClickException as error:
         return _say(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
-        return _say("interrupted; what was finished is kept", 130)
+        return _interrupted()
     except ReaderLeft:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -117,7 +117,27 @@ def run(argv: list[str] | None) -> int:
         # A file that no one expected to be unreadable, such as one in a locked folder.
         where = f"{error.filename}: " if error.filename else ""
         return _say(f"{where}{error.strerror or error}", 2)
+    except Exception as error:
+        if not _is_interrupt(error):
+            raise
+        return _interrupted()
     return result if isinstance(result, int) else 0
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether an interrupt is behind ``error``: compiled code may put its own in its stead."""
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        if isinstance(link, KeyboardInterrupt) or "KeyboardInterrupt" in str(link):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
+
+
+def _interrupted() -> int:
+    return _say("interrupted; what was finished is kept", 130)
 
 
 def _prepare_streams() -> None:

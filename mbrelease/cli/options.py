@@ -24,10 +24,22 @@ class GivenOnce(click.Option):
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 
+
+def _registry(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    """The registry that a path means."""
+    if path is None or path.name == "registry.yaml":
+        return path
+    from mbrelease.registry.include import registry_at
+
+    return registry_at(path)
+
+
 registry_option = click.option(
     "--registry",
     "registry_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
+    callback=_registry,
+    metavar="FILE",
     default=None,
     help="The registry file.  [default: the nearest registry.yaml, here or above]",
 )

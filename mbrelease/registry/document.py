@@ -18,6 +18,7 @@ from mbrelease.registry.composing import Composer, Origin, Stop
 from mbrelease.registry.excerpt import LINE_BREAK
 from mbrelease.registry.layout import Layout
 from mbrelease.registry.mistakes import InvalidRegistry, Mistake
+from mbrelease.registry.nodes import Inside
 from mbrelease.registry.nodes import Node as Node
 
 BOM = "\ufeff"
@@ -29,8 +30,27 @@ _UNPRINTABLE = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0
 _HINTS = {
     "mapping values are not allowed": "put text that contains ': ' in quotes",
     "expected <block end>": "keys of one mapping start in one column",
+    "expected key": "keys of one mapping start in one column, and what follows a quoted text goes "
+    "inside the quotes",
+    "expected '-' indicator": "items of one list each start with '- ' in one column",
+    "expected ',' or '}'": "put ',' between the entries, '}' behind the last, and text that "
+    "contains either in quotes",
+    "expected ',' or ']'": "put ',' between the items, ']' behind the last, and text that "
+    "contains either in quotes",
+    "expected node content": "a value is missing, or text that starts with a special character "
+    "needs quotes",
+    "expected the node content": "a value is missing, or text that starts with a special "
+    "character needs quotes",
+    "cannot start any token": "put text that starts with '@', '%' or '`' in quotes",
+    "unexpected end of stream": "a text in quotes is not closed",
+    "unknown escape character": "write '\\\\' for a backslash, or use single quotes",
     "could not find expected ':'": "a key ends with ':'",
     "found undefined alias": "define it with & above",
+    "expected alphabetic or numeric character": "put text that starts with '*' or '&' in quotes",
+    "undefined tag handle": "put text that starts with '!' in quotes",
+    "sequence entries are not allowed": "a list starts on the line below its key",
+    "expected comment or line break": "text in the form of '|' or '>' starts on the line below",
+    "<document start>": "all keys at the top start in the first column",
 }
 
 
@@ -64,6 +84,8 @@ class Document:
     """What is wrong with the YAML though it could be read, such as a key given twice."""
     repeated: int = 0
     """Values that aliases repeat."""
+    is_whole: bool = True
+    """Whether all that it includes could be read; if not, a name may stand in what could not."""
     hints: dict[tuple[str, str], str] = field(default_factory=dict, compare=False, repr=False)
     """What was proposed so far for names that lead nowhere (see ``entries.lost``)."""
 
@@ -173,6 +195,9 @@ def parse_document(data: bytes, path: Path, *, file: int = 0) -> Document:
     composer = Composer(text, Origin(file))
     try:
         root = composer.document()
+        if root is None and file:
+            empty = Mistake(1, 1, "the file is empty; write variants in it, or delete it")
+            return without_content(path, text, file, [empty])
         if root is None:
             raise Stop(Mistake(1, 1, "the registry is empty"))
     except Stop as stop:
@@ -186,6 +211,13 @@ def parse_document(data: bytes, path: Path, *, file: int = 0) -> Document:
         mistakes = [replace(mistake, path=path) for mistake in mistakes]
     files = (SourceFile(path, text, has_bom, root, has_anchors=bool(composer.anchors)),)
     return Document(files, root, tuple(mistakes), composer.repeated)
+
+
+def without_content(path: Path, text: str, file: int, mistakes: Sequence[Mistake]) -> Document:
+    """The document of an included file of which nothing could be read, so that others can be."""
+    root = Node({}, 0, 0, 1, 1, file, inside=Inside({}, {}))
+    told = tuple(replace(mistake, path=path) for mistake in mistakes)
+    return Document((SourceFile(path, text, has_bom=False, root=root),), root, told)
 
 
 def decoded(data: bytes) -> tuple[str, bool]:

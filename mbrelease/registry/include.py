@@ -6,20 +6,24 @@ looks names up or tells of mistakes need not know that there are several.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mbrelease.errors import UserError, did_you_mean
 from mbrelease.registry.composing import MAX_REPEATED_NODES
-from mbrelease.registry.document import Document, Node, parse_document
-from mbrelease.registry.included_files import each_once, included_by, read_bytes
+from mbrelease.registry.document import Document, Node, parse_document, without_content
+from mbrelease.registry.included_files import each_once, matching, read_bytes
 from mbrelease.registry.journal import at_one_moment
 from mbrelease.registry.mistakes import InvalidRegistry, Mistake, shown_path
 from mbrelease.registry.nodes import Inside
 from mbrelease.registry.project import REGISTRY_NAME
+
+if TYPE_CHECKING:
+    from mbrelease.registry.load import Check
 
 SHELVES = {
     "suites": "suite",
@@ -31,6 +35,9 @@ SHELVES = {
     "aliases": "alias",
 }
 """What an included file may hold, and what each entry of it is called."""
+
+_OF_A_REGISTRY = re.compile(rb"^(?:version|family)[ \t]*:", re.MULTILINE)
+"""Of most registries; to parse a large one twice takes long."""
 
 _HOLDS = f"an included file may hold {', '.join(SHELVES)}"
 
@@ -58,7 +65,11 @@ def read_document(path: Path, changed: Mapping[Path, bytes] | None = None) -> Do
 
 
 def read_parts(
-    path: Path, changed: Mapping[Path, bytes] | None = None, *, parse: Parse = parse_document
+    path: Path,
+    changed: Mapping[Path, bytes] | None = None,
+    *,
+    parse: Parse = parse_document,
+    also: Check | None = None,
 ) -> tuple[list[Document], list[Mistake]]:
     """The files of a registry, each a document of its own, and what is wrong with ``include``.
 
@@ -66,6 +77,7 @@ def read_parts(
         path: the registry.
         changed: as for ``read_document``.
         parse: reads one file.
+        also: finds further mistakes, to tell them where a file cannot be parsed.
 
     Raises:
         InvalidRegistry: a file of it cannot be parsed.
@@ -74,18 +86,19 @@ def read_parts(
     read = partial(_read_all, path, changed or {}, parse)
     main, included_files, mistakes = at_one_moment(path, read, read_bytes)
     documents = [main]
-    texts: dict[Path, str] = {}
+    could_parse = True
     for number, (included, data) in enumerate(included_files, 1):
         try:
             documents.append(parse(data, included, file=number))
         except InvalidRegistry as error:
-            texts |= error.texts
-            mistakes += [replace(mistake, path=included) for mistake in error.mistakes]
-    if len(documents) <= len(included_files):
-        # Names that stand in what could not be read would be told as lost.
-        told = [mistake for document in documents for mistake in document.mistakes]
-        texts |= {one.path: one.text for one in documents}
-        raise InvalidRegistry(path, [*told, *mistakes], texts=texts)
+            could_parse = False
+            text = error.texts.get(included, "")
+            documents.append(without_content(included, text, number, error.mistakes))
+    if not could_parse:
+        from mbrelease.registry.load import read_registry
+
+        # Tells what is wrong with the others as well.
+        read_registry(replace(join(documents, mistakes), is_whole=False), also)
     return documents, mistakes
 
 
@@ -99,20 +112,42 @@ def included_paths(main: Document) -> tuple[list[Path], list[Mistake]]:
     for child in node.children:
         if not isinstance(child.value, str):
             continue
-        try:
-            found += included_by(main.path, [child.value])
-        except UserError as problem:
-            mistakes.append(main.mistake_at(child, problem.message))
+        files, problems = matching(main.path, child.value)
+        found += files
+        mistakes += [main.mistake_at(child, problem) for problem in problems]
     return each_once(found), mistakes
 
 
-def is_part(path: Path) -> bool:
-    """Whether the file has what is included, and not what every registry has."""
+def is_part(path: Path) -> bool | None:
+    """Whether the file has what is included, and not what every registry has.
+
+    ``None``: that cannot be told, since it cannot be parsed.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    data = read_bytes(path)
+    if _OF_A_REGISTRY.search(data):
+        return False
     try:
-        value = parse_document(read_bytes(path), path).value
+        value = parse_document(data, path).value
     except InvalidRegistry:
-        return path.name != REGISTRY_NAME
+        return None
     return isinstance(value, dict) and not {"version", "family"} & set(value)
+
+
+def registry_at(path: Path) -> Path:
+    """The registry that a path means: a file, the one in a folder, or the one that includes it."""
+    if path.name == REGISTRY_NAME and path.is_file():
+        return path
+    if path.is_dir():
+        return path / REGISTRY_NAME if (path / REGISTRY_NAME).is_file() else path
+    try:
+        if is_part(path) is False:
+            return path
+        return including_registry(path) or path
+    except UserError:
+        return path  # who reads it tells
 
 
 def including_registry(path: Path) -> Path | None:
@@ -151,7 +186,7 @@ def join(documents: Sequence[Document], of_include: Sequence[Mistake] = ()) -> D
     main = documents[0]
     files = tuple(file for document in documents for file in document.files)
     repeated = sum(document.repeated for document in documents)
-    whole = Document(files, main.root, tuple(mistakes), repeated)
+    whole = Document(files, main.root, tuple(mistakes), repeated, not of_include)
     if repeated > MAX_REPEATED_NODES:
         what = f"aliases repeat more than {MAX_REPEATED_NODES:,} values in all files together"
         told = [*mistakes, whole.mistake(("include",), what, key=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from mbrelease.errors import UserError
@@ -41,9 +42,33 @@ def included_by(registry: Path, patterns: Sequence[str]) -> list[Path]:
     Raises:
         UserError: a pattern leads nowhere.
     """
+    found: list[Path] = []
+    for pattern in patterns:
+        files, problems = matching(registry, pattern)
+        if problems:
+            raise UserError(problems[0])
+        found += files
+    return each_once(found)
+
+
+def matching(registry: Path, pattern: str) -> tuple[list[Path], list[str]]:
+    """The files that one pattern in the registry at this path means, and what is wrong with it.
+
+    A file that may not be included is told and left out; the others are found all the same.
+    """
     folder = (registry.resolve() if registry.is_symlink() else registry).parent
-    own = registry.resolve()
-    return each_once(path for pattern in patterns for path in _matching(folder, pattern, own))
+    said = f"include '{pattern if pattern.isprintable() else repr(pattern)[1:-1]}'"
+    try:
+        files = _found(folder, pattern, registry.resolve())
+    except UserError as problem:
+        return [], [f"{said}{problem.message}"]
+    inside = folder.resolve()
+    outside = [path for path in files if not path.resolve().is_relative_to(inside)]
+    problems = [
+        f"{said}: {path.relative_to(folder).as_posix()} leads out of the folder of the registry"
+        for path in outside
+    ]
+    return [path for path in files if path not in outside], problems
 
 
 def each_once(paths: Iterable[Path]) -> list[Path]:
@@ -72,37 +97,48 @@ def matches(pattern: str, path: PurePosixPath) -> bool:
     return match(PurePosixPath(pattern).parts, path.parts)
 
 
-def _matching(folder: Path, pattern: str, registry: Path) -> list[Path]:
-    """The files that a pattern means.
+def _found(folder: Path, pattern: str, registry: Path) -> list[Path]:
+    """The files that a pattern finds.
 
     Raises:
-        UserError: there is none, or one is outside the folder of the registry.
+        UserError: there is none; the message goes on where the pattern was named.
     """
-    said = f"include '{pattern if pattern.isprintable() else repr(pattern)[1:-1]}'"
     steps = PurePosixPath(pattern)
     if steps.is_absolute() or ".." in steps.parts:
-        raise UserError(f"{said} leads out of the folder of the registry")
+        raise UserError(" leads out of the folder of the registry")
     wild = bool(_WILD & set(pattern))
     try:
         paths = sorted(folder.glob(pattern)) if wild else [folder / pattern]
         files = [path for path in paths if path.is_file() and not _hidden(path, folder)]
+    except PermissionError as error:
+        raise UserError(" cannot be read: Permission denied") from error
     except (ValueError, OSError) as error:
-        raise UserError(f"{said} is no pattern: {str(error).lower()}") from error
+        raise UserError(f" is no pattern: {str(error).lower()}") from error
     if wild:
         files = [path for path in files if path.resolve() != registry]
         if not files:
-            raise UserError(f"{said} matches no file")
+            raise UserError(_nothing_found(folder, steps))
     elif paths[0].is_dir():
-        raise UserError(f"{said} is a folder; write '{steps / '*.yaml'}'")
+        raise UserError(f" is a folder; write '{steps / '*.yaml'}'")
     elif not files:
-        raise UserError(f"{said} is not there")
-    for path in files:
-        if path.resolve() == registry:
-            raise UserError(f"{said} is the registry itself")
-        if not path.resolve().is_relative_to(folder.resolve()):
-            shown = path.relative_to(folder).as_posix()
-            raise UserError(f"{said}: {shown} leads out of the folder of the registry")
+        raise UserError(" is not there")
+    elif files[0].resolve() == registry:
+        raise UserError(" is the registry itself")
     return files
+
+
+def _nothing_found(folder: Path, steps: PurePosixPath) -> str:
+    """Why a pattern finds no file: a folder that may not be listed looks like an empty one."""
+    fixed = takewhile(lambda step: not _WILD & set(step), steps.parts)
+    searched = folder.joinpath(*fixed)
+    try:
+        next(searched.iterdir(), None)
+    except PermissionError:
+        shown = searched.relative_to(folder).as_posix()
+        return f": the folder {shown} cannot be read: Permission denied"
+    except (OSError, ValueError):
+        pass  # it is not there
+    return " matches no file"
 
 
 def _hidden(path: Path, folder: Path) -> bool:

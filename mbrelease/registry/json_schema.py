@@ -40,7 +40,8 @@ class _EditorSchema(GenerateJsonSchema):
 
     def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
         """Whole numbers, and ``450_000_000``, which editors' YAML 1.2 takes for text."""
-        pattern = r"^[-+]?[1-9][0-9]*(_[0-9]+)+$"
+        below_zero = schema.get("ge", -1) < 0 and "gt" not in schema
+        pattern = rf"^[{'-' if below_zero else ''}+]?[1-9][0-9]*(_[0-9]+)+$"
         return {**super().int_schema(schema), "type": ["integer", "string"], "pattern": pattern}
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ from mbrelease.registry.schema import Registry
 if TYPE_CHECKING:
     from mbrelease.registry.document import Document
     from mbrelease.registry.include import Parse
+    from mbrelease.registry.mistakes import Mistake
+
+    Check = Callable[[Document], Iterable[Mistake]]
 
 
 def find_registry(start: Path) -> Path:
@@ -33,12 +36,12 @@ def find_registry(start: Path) -> Path:
 
 
 def load_project(path: Path | None = None) -> Project:
-    """Load the registry at ``path``, or the nearest one.
+    """Load the registry at ``path``, the one that includes the file there, or the nearest one.
 
     Raises:
         UserError: there is none, or it is wrong; every mistake has its file:line:column.
     """
-    path = find_registry(Path.cwd()) if path is None else path
+    path = find_registry(Path.cwd()) if path is None else _meant(path)
     with without_collector():
         kept = Kept.read(path)
         if kept is not None:
@@ -48,24 +51,37 @@ def load_project(path: Path | None = None) -> Project:
         return _read(path)
 
 
-def read_project(path: Path) -> Project:
+def _meant(path: Path) -> Path:
+    """Of a file of another name: the registry that includes it, where it is none itself."""
+    if path.name == REGISTRY_NAME:
+        return path
+    from mbrelease.registry.include import registry_at
+
+    return registry_at(path)
+
+
+def read_project(path: Path, *, also: Check | None = None) -> Project:
     """Load the registry at ``path`` from its text alone, whatever is known of it.
+
+    Args:
+        path: of the registry itself.
+        also: finds further mistakes, which are told with the others.
 
     Raises:
         UserError: as ``load_project``.
     """
     with without_collector():
-        return _read(path)
+        return _read(path, also=also)
 
 
-def _read(path: Path, parse: Parse | None = None) -> Project:
+def _read(path: Path, parse: Parse | None = None, also: Check | None = None) -> Project:
     # Not needed where a large registry is known, which is most of the time.
     from mbrelease.registry.document import parse_document
     from mbrelease.registry.include import join, read_parts
 
-    parts, mistakes = read_parts(path, parse=parse or parse_document)
+    parts, mistakes = read_parts(path, parse=parse or parse_document, also=also)
     document = join(parts, mistakes)
-    registry = read_registry(document)
+    registry = read_registry(document, also)
     keep(parts, document)
     return project_of(document, registry)
 
@@ -91,8 +107,12 @@ def project_of(document: Document, registry: Registry) -> Project:
     return Project(registry, document.path.resolve(), places)
 
 
-def read_registry(document: Document) -> Registry:
+def read_registry(document: Document, also: Check | None = None) -> Registry:
     """The registry that ``document`` describes.
+
+    Args:
+        document: a registry with all that it includes.
+        also: as for ``read_project``.
 
     Raises:
         InvalidRegistry: it describes none; all mistakes are listed.
@@ -102,6 +122,7 @@ def read_registry(document: Document) -> Registry:
 
     registry, mistakes = read_shape(document)
     mistakes = [*document.mistakes, *mistakes, *check_references(document)]
+    mistakes += also(document) if also is not None else ()
     if registry is None or mistakes:
         raise InvalidRegistry(document.path, mistakes, texts=document.texts)
     return registry

@@ -34,13 +34,18 @@ def _tasks_schema() -> TypeAdapter[AnyTask]:
 
 
 def check_references(document: Document) -> list[Mistake]:
-    """Every reference that leads nowhere or round in a circle."""
+    """Every reference that leads nowhere or round in a circle, and what is there twice.
+
+    Of a registry that could not be read as a whole no name is told as lost.
+    """
+    told = [*_names(document), *_repos(document), *_tasks(document)]
+    if not document.is_whole:
+        return told
     return [
+        *told,
         *_parents(document),
         *_supersedes(document),
-        *_repos(document),
         *_suites_and_policies(document),
-        *_tasks(document),
         *_policy_metrics(document),
         *_aliases(document),
         *check_architectures(document),
@@ -92,6 +97,19 @@ def _round(cycle: list[str]) -> str:
     return " → ".join(cycle)
 
 
+def _names(document: Document) -> Iterator[Mistake]:
+    """Names of variants of which the files would be one where a file system knows no case."""
+    seen: dict[str, str] = {}
+    for name in keys(document, "variants"):
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            message = (
+                f"variants '{other}' and '{name}' differ only in case, and some systems take "
+                "their files for the same"
+            )
+            yield document.mistake(("variants", name), message, key=True)
+
+
 def _repos(document: Document) -> Iterator[Mistake]:
     owners: dict[str, str] = {}
     for name, repo in stating(document, "repo"):
@@ -109,7 +127,7 @@ def _suites_and_policies(document: Document) -> Iterator[Mistake]:
     for key, shelf in (("suite", "suites"), ("policy", "policies")):
         known = keys(document, shelf)
         for name, wanted in stating(document, key):
-            if isinstance(wanted, str) and wanted not in known:
+            if wanted and isinstance(wanted, str) and wanted not in known:
                 yield document.mistake(("variants", name, key), lost(document, key, wanted, known))
     for name in keys(document, "policies"):
         path = ("policies", name, "reference")

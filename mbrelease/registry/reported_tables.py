@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict, JsonValue
 from pydantic_core import PydanticCustomError
 
-from mbrelease.registry.entry import REPO_ID, Entry, Name
+from mbrelease.registry.entry import REPO_ID, Count, Entry, Name, Size
 
 METRIC = r"^[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[^\[\]]+\])?/[A-Za-z0-9][A-Za-z0-9._@-]*$"
 ReportedMetric = Annotated[str, StringConstraints(pattern=METRIC)]
@@ -43,8 +43,8 @@ class Peer(Entry):
 
     title: str
     repo: str | None = Field(default=None, pattern=REPO_ID)
-    parameters: int | None = None
-    context: int | None = None
+    parameters: Size | None = None
+    context: Size | None = None
     """Tokens of the longest input."""
     note: str | None = None
     """What a reader must know of it; it stands under each table that the model is in."""
@@ -66,11 +66,11 @@ class DocumentSet(Entry):
     documents: int = Field(ge=1)
     tokens: int = Field(ge=1)
     """Of all documents together."""
-    mean_tokens: int | None = None
+    mean_tokens: Size | None = None
     """Of a document, as are those below."""
-    sd_tokens: int | None = None
-    longest_tokens: int | None = None
-    shortest_tokens: int | None = None
+    sd_tokens: Count | None = None
+    longest_tokens: Size | None = None
+    shortest_tokens: Size | None = None
     source: Source | None = None
 
 
@@ -133,8 +133,8 @@ class Change(Entry):
 class Facts(Entry):
     """What a source states of a model."""
 
-    parameters: int | None = None
-    context: int | None = None
+    parameters: Size | None = None
+    context: Size | None = None
 
 
 class Band(Entry):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticKnownError
 
 from mbrelease.registry.entry import REPO_ID as REPO_ID
-from mbrelease.registry.entry import Entry, Name
+from mbrelease.registry.entry import Amount, Count, Entry, Name, Positive, Size, Text
 from mbrelease.registry.reported_tables import DocumentSet, Peer, ReportedTable
 from mbrelease.registry.tasks import AnyTask
 
@@ -35,6 +36,13 @@ HUB_RELATION: dict[str, str] = {
     "context-extension": "finetune",
     "weight-initialization": "finetune",
 }
+
+
+def _no_truth(value: Any) -> Any:
+    """``true`` is no version, though Python takes it for 1."""
+    if isinstance(value, bool):
+        raise PydanticKnownError("literal_error", {"expected": "1"})
+    return value
 
 
 class Guardrail(Entry):
@@ -75,7 +83,7 @@ class Parent(Entry):
 class Candidates(Entry):
     """What may be chosen: checkpoints of the run and averages of them."""
 
-    checkpoints: Literal["all"] | list[int] = "all"
+    checkpoints: Literal["all"] | list[Count] = "all"
     averages: list[str] = []
     """Recipes, such as ``best:3+last``."""
 
@@ -83,7 +91,7 @@ class Candidates(Entry):
 class Chosen(Entry):
     """How the released weights were chosen, where no decision file says so."""
 
-    checkpoint: int | None = None
+    checkpoint: Count | None = None
     """The step of the chosen checkpoint."""
     recipe: str | None = None
     """The recipe of the chosen average, such as ``best:3+last``."""
@@ -96,24 +104,24 @@ class Phase(Entry):
     name: str
     objective: str | None = None
     mask_rate: float | None = Field(default=None, gt=0, lt=1)
-    tokens: int | None = None
-    context: int | None = None
-    steps: int | None = None
-    learning_rate: float | list[float] | None = None
+    tokens: Count | None = None
+    context: Size | None = None
+    steps: Count | None = None
+    learning_rate: Amount | list[Amount] | None = None
     """The peak; several where it was changed by hand within the phase."""
     schedule: str | None = None
-    warmup_tokens: int | None = None
+    warmup_tokens: Count | None = None
     """Tokens over which the learning rate rises."""
-    decay_tokens: int | None = None
+    decay_tokens: Count | None = None
     """Tokens over which the learning rate falls."""
-    weight_decay: float | list[float] | None = None
+    weight_decay: Amount | list[Amount] | None = None
     batch_size: str | None = None
     """In sequences, unless it says otherwise."""
-    rope_theta: float | None = None
+    rope_theta: Positive | None = None
     """Of the global attention layers."""
-    hours: float | None = None
+    hours: Amount | None = None
     """Wall time, all told."""
-    training_hours: float | None = None
+    training_hours: Amount | None = None
     """Wall time without evaluation and the like."""
     note: str | None = None
 
@@ -121,7 +129,7 @@ class Phase(Entry):
 class Emissions(Entry):
     """What the training emitted."""
 
-    co2_grams: float = Field(ge=0)
+    co2_grams: Amount
     source: str | None = None
     """How it was measured or estimated, and by whom."""
     location: str | None = None
@@ -133,11 +141,11 @@ class Training(Entry):
 
     objective: str | None = None
     mask_rate: float | None = Field(default=None, gt=0, lt=1)
-    tokens: int | None = None
+    tokens: Count | None = None
     """Tokens seen, repetitions counted."""
-    context: int | None = None
+    context: Size | None = None
     """Tokens of the longest training sequence."""
-    steps: int | None = None
+    steps: Count | None = None
     hardware: str | None = None
     framework: str | None = None
     software: list[str] = []
@@ -147,8 +155,8 @@ class Training(Entry):
     """Where the first weights came from."""
     optimizer: str | None = None
     betas: list[float] | None = None
-    epsilon: float | None = None
-    learning_rate: float | None = None
+    epsilon: Positive | None = None
+    learning_rate: Amount | None = None
     schedule: str | None = None
     batch_size: str | None = None
     dropout: str | None = None
@@ -162,9 +170,9 @@ class DataSource(Entry):
 
     name: str
     hub_id: str | None = None
-    license: str | None = None
-    documents: int | None = None
-    tokens: int | None = None
+    license: Text | None = None
+    documents: Count | None = None
+    tokens: Count | None = None
     proportion: float | None = Field(default=None, ge=0, le=1)
     """Its share of the mix, from 0 to 1."""
     description: str | None = None
@@ -175,11 +183,11 @@ class DataSource(Entry):
 class Corpus(Entry):
     """The training data as a whole, after filtering."""
 
-    documents: int | None = None
-    tokens: int | None = None
-    median_tokens: int | None = None
+    documents: Count | None = None
+    tokens: Count | None = None
+    median_tokens: Size | None = None
     """Of a document."""
-    p95_tokens: int | None = None
+    p95_tokens: Size | None = None
     """Nineteen of twenty documents are no longer than this."""
     years: str | None = None
     """Of publication, such as ``2015–2024``."""
@@ -224,17 +232,17 @@ class CardText(Entry):
 class Architecture(Entry):
     """The design of a variant whose config is not on disk."""
 
-    parameters: int | None = None
-    layers: int | None = None
-    hidden_size: int | None = None
-    attention_heads: int | None = None
-    context: int | None = None
-    vocabulary: int | None = None
+    parameters: Size | None = None
+    layers: Size | None = None
+    hidden_size: Size | None = None
+    attention_heads: Size | None = None
+    context: Size | None = None
+    vocabulary: Size | None = None
     """Entries of the embedding, unused ones among them."""
-    unused_tokens: int | None = None
+    unused_tokens: Count | None = None
     """Entries of the embedding that no token has."""
-    intermediate_size: int | None = None
-    glu_expansion: int | None = None
+    intermediate_size: Size | None = None
+    glu_expansion: Size | None = None
     """Rows of the projection that the gated unit halves."""
     block: str | None = None
     """Where a layer normalizes, such as ``pre-norm``."""
@@ -244,14 +252,14 @@ class Architecture(Entry):
     """Such as ``multi-head``."""
     global_attention_every: int | None = Field(default=None, ge=1)
     """One layer in so many attends to all tokens."""
-    local_window: int | None = None
+    local_window: Size | None = None
     """Tokens that the other layers attend to."""
     normalization: str | None = None
-    norm_epsilon: float | None = None
+    norm_epsilon: Positive | None = None
     norm_bias: bool | None = None
-    rope_theta: float | None = None
+    rope_theta: Positive | None = None
     """Of the global attention layers."""
-    local_rope_theta: float | None = None
+    local_rope_theta: Positive | None = None
 
 
 class Variant(Entry):
@@ -260,16 +268,16 @@ class Variant(Entry):
     repo: str | None = Field(default=None, pattern=REPO_ID)
     parents: list[Parent] = []
     supersedes: str | None = None
-    run: str | None = None
+    run: Text | None = None
     """The Trainer's output folder, relative to the registry."""
-    weights: str | None = None
+    weights: Text | None = None
     """A folder with the released weights, relative to the registry, where there was no run."""
     released: bool | None = None
     """Whether it is published; left out, a receipt of a push says so."""
     candidates: Candidates = Candidates()
-    suite: str | None = None
-    policy: str | None = None
-    license: str | None = None
+    suite: Text | None = None
+    policy: Text | None = None
+    license: Text | None = None
     languages: list[str] | None = None
     architecture: Architecture | None = None
     training: Training | None = None
@@ -284,15 +292,15 @@ class Variant(Entry):
 class Defaults(Entry):
     """What holds for every variant that does not say otherwise."""
 
-    license: str | None = None
+    license: Text | None = None
     languages: list[str] = []
 
 
 class Registry(Entry):
     """A family of models."""
 
-    version: Literal[1]
-    family: str
+    version: Annotated[Literal[1], BeforeValidator(_no_truth)]
+    family: Text
     include: list[str] = []
     """Files to read besides, such as ``variants/*.yaml``: paths and patterns relative to this
     file. They hold variants, suites, policies, peers, document_sets, tables and aliases."""

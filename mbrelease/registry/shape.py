@@ -42,6 +42,7 @@ _PATTERNS = {
         ("metric", "mean", "sd", "seconds"), "should be task/metric or task[subset]/metric"
     ),
 }
+_SCALARS = ("str", "int", "float", "bool", "constrained-int", "constrained-float")
 _NAME_PATTERN = "may hold letters, digits, '.', '_' and '-', and starts with a letter or digit"
 
 
@@ -79,6 +80,8 @@ def _mistakes(document: Document, error: ValidationError) -> Iterator[Mistake]:
     """One mistake a place; the branches of a union are told together."""
     found: list[tuple[Path, bool, Any]] = []
     for item in error.errors(include_url=False, include_context=True):
+        if item["loc"] == ("variants",) and item["type"] == "missing" and not document.is_whole:
+            continue  # they may stand in what could not be read
         path, in_union = _document_path(document, item["loc"])
         found.append((path, in_union, item))
     deeper = {path[:depth] for path, _, _ in found for depth in range(len(path))}
@@ -107,7 +110,7 @@ def _document_path(document: Document, location: Sequence[str | int]) -> tuple[P
             path.append(step)
         elif step != "[key]" and index != len(location) - 1:
             in_union = True
-        elif isinstance(step, str) and ("[" in step or step in ("str", "int", "float", "bool")):
+        elif isinstance(step, str) and ("[" in step or step in _SCALARS):
             in_union = step != "[key]"
     return tuple(path), in_union
 
@@ -145,6 +148,8 @@ def _value_message(path: Path, item: Any) -> str:
     if kind == "string_pattern_mismatch":
         key = next((step for step in reversed(path) if isinstance(step, str)), "")
         return f"{label} '{_short(item['input'])}' {_PATTERNS.get(key, _NAME_PATTERN)}"
+    if kind == "string_too_short":
+        return f"{label} should not be empty"
     for bound, words in (("gt", "more than"), ("ge", "at least"), ("lt", "less than"),
                          ("le", "at most")):  # fmt: skip
         if bound in context:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,11 @@ import click
 
 from mbrelease.cli.options import json_option
 from mbrelease.cli.output import print_json, talk
+from mbrelease.errors import UserError
 
 if TYPE_CHECKING:
+    from mbrelease.registry.document import Document
+    from mbrelease.registry.mistakes import Mistake
     from mbrelease.registry.project import Project
 
 
@@ -26,8 +30,12 @@ def command(path: Path | None, as_json: bool) -> int:
     """
     from mbrelease.registry.load import find_registry
     from mbrelease.registry.mistakes import InvalidRegistry, shown_path
+    from mbrelease.registry.project import REGISTRY_NAME
 
-    path = find_registry(Path.cwd()) if path is None else path
+    if path is None:
+        path = find_registry(Path.cwd())
+    elif path.is_dir() and (path / REGISTRY_NAME).is_file():
+        path = path / REGISTRY_NAME
     try:
         project = _checked(path)
     except InvalidRegistry as error:
@@ -60,16 +68,36 @@ def _checked(path: Path) -> Project:
     from mbrelease.registry.mistakes import InvalidRegistry, shown_path
 
     try:
-        return read_project(path)
+        return read_project(path, also=_recipes)
     except InvalidRegistry:
-        if not is_part(path):
-            raise
-        registry = including_registry(path)
+        part = is_part(path)
+        registry = None if part is False else including_registry(path)
         if registry is None:
-            talk(f"no registry.yaml above includes {shown_path(path)}; checked by itself")
+            if part:
+                talk(f"no registry.yaml above includes {shown_path(path)}; checked by itself")
             raise
     talk(f"{shown_path(registry)} includes {shown_path(path)}; checked as a whole")
-    return read_project(registry)
+    return read_project(registry, also=_recipes)
+
+
+def _recipes(document: Document) -> Iterator[Mistake]:
+    """Averages that no recipe makes, as ``mbrelease average`` would say it."""
+    from mbrelease.averaging.recipes import parse_recipe
+    from mbrelease.registry.entries import stating, texts
+
+    said: dict[str, str | None] = {}
+    for variant, _ in stating(document, "candidates"):
+        path = ("variants", variant, "candidates", "averages")
+        for index, recipe in texts(document, *path):
+            if recipe not in said:
+                try:
+                    parse_recipe(recipe)
+                    said[recipe] = None
+                except UserError as problem:
+                    said[recipe] = "; ".join(filter(None, [problem.message, problem.mend]))
+            message = said[recipe]
+            if message is not None:
+                yield document.mistake((*path, index), message)
 
 
 def _count(variants: int) -> str:
