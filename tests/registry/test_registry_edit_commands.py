@@ -41,17 +41,82 @@ def test_alias(here, capsys):
         "aliases: {production: child}", aliases
     )
     assert answer(capsys, "alias", "best", "base") == {
-        "path": "registry.yaml", "alias": "best", "variant": "base", "changed": True,
+        "path": "registry.yaml", "alias": "best", "variant": "base", "was": "child",
+        "changed": True,
     }  # fmt: skip
     assert answer(capsys, "alias", "best", "--remove") == {
-        "path": "registry.yaml", "alias": "best", "variant": None, "changed": True,
+        "path": "registry.yaml", "alias": "best", "variant": None, "was": "base",
+        "changed": True,
     }  # fmt: skip
     assert Path("registry.yaml").read_text() == VALID
     assert "no alias 'best' in registry.yaml" in said(capsys, 2, "alias", "best", "--remove")
     assert "no variant 'chidl'" in said(capsys, 2, "alias", "best", "chidl")
     assert "'base' is a variant" in said(capsys, 2, "alias", "base", "child")
     assert "give a VARIANT, or --remove" in said(capsys, 2, "alias", "best")
-    assert "give a VARIANT, or --remove" in said(capsys, 2, "alias", "best", "base", "--remove")
+    assert "--remove takes no VARIANT" in said(capsys, 2, "alias", "best", "base", "--remove")
+
+
+def test_an_alias_that_is_moved_tells_what_it_meant(here, capsys):
+    said(capsys, 0, "alias", "best", "base")
+    moved = said(capsys, 0, "alias", "best", "child")
+    assert moved == "'best' means 'child' in registry.yaml (was 'base')\n"
+    removed = said(capsys, 0, "alias", "best", "--remove")
+    assert removed == "removed alias 'best' from registry.yaml (was 'child')\n"
+
+
+def test_add_says_what_an_alias_was_taken_for(here, capsys):
+    call = ("add", "new", "--parent", "production:adapter", "--supersedes", "production")
+    assert said(capsys, 0, *call) == (
+        "'production' is an alias: 'child' was written\nadded 'new' to registry.yaml\n"
+    )
+    entry = answer(capsys, "add", "newer", "--parent", "production:adapter")["entry"]
+    assert entry["parents"] == [{"variant": "child", "relation": "adapter"}]
+    told = said(capsys, 2, "set", "newer", "supersedes", "production")
+    assert "'production' is an alias, which may mean another one tomorrow; write 'child'" in told
+
+
+def test_numbers_below_zero_are_values(here, capsys):
+    assert answer(capsys, "set", "child", "card.title", "-5", "--text")["value"] == "-5"
+    assert 'title: "-5"' in Path("registry.yaml").read_text()
+    assert "title should be text" in said(capsys, 2, "set", "child", "card.title", "-1e-4")
+    assert "-inf cannot be written" in said(capsys, 2, "set", "child", "training.tokens", "-.inf")
+    assert "No such option" in said(capsys, 2, "set", "child", "license", "--txt")
+    assert "No such option" in said(capsys, 2, "set", "child", "license", "-x")
+
+
+def test_a_text_of_no_letters_is_no_null(here, capsys):
+    assert main(["registry", "set", "child", "run", "", "--json"]) in (0, 2)
+    told = json.loads(capsys.readouterr().out)
+    assert told.get("value", "") == ""  # where the schema does not refuse it
+    assert "null" not in Path("registry.yaml").read_text()
+
+
+REFUSED = [
+    ("set", "child", "suite", "sciense"),
+    ("set", "child", "repo", ".nan"),
+    ("set", "chidl", "repo", "x/y"),
+    ("add", "child"),
+    ("add", "new", "--suite", "sciense"),
+    ("alias", "best", "chidl"),
+    ("alias", "best", "--remove"),
+    ("rename", "child", "base"),
+    ("remove", "base"),
+    ("remove", "bas"),
+    ("set", "child", "suite", "x", "--registry", "nowhere.yaml"),
+]
+
+
+@pytest.mark.parametrize("call", REFUSED, ids=" ".join)
+def test_a_refused_edit_answers_in_json_too(here, capsys, call):
+    assert main(["registry", *call, "--json"]) == 2
+    told = capsys.readouterr()
+    refused = json.loads(told.out)
+    assert refused["changed"] is False
+    assert refused["error"] in told.err
+    places = {(one["line"], one["message"]) for one in refused["mistakes"]}
+    assert bool(places) is ("sciense" in call)
+    assert bool(refused.get("named_in")) is (call == ("remove", "base"))
+    assert Path("registry.yaml").read_text() == VALID
 
 
 def test_set_removes_and_appends(here, capsys):
@@ -68,6 +133,7 @@ def test_set_removes_and_appends(here, capsys):
     }  # fmt: skip
     assert "'child' has no suite" in said(capsys, 2, "set", "child", "suite", "--remove")
     assert "give a VALUE, or --remove" in said(capsys, 2, "set", "child", "suite")
+    assert "--remove takes no VALUE" in said(capsys, 2, "set", "child", "suite", "x", "--remove")
 
 
 def test_remove(here, capsys):

@@ -9,6 +9,7 @@ import click
 
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, talk
+from mbrelease.cli.registry.refusal import refusal_as_json
 from mbrelease.errors import UserError
 
 
@@ -62,8 +63,19 @@ def command(
         "card": {"summary": summary} if summary else None,
     }
     entry = {key: value for key, value in entry.items() if value}
-    path = registry_path or find_registry(Path.cwd())
-    where = shown_path(add_variant(path, name, entry, file=file).files[0])
+    with refusal_as_json(as_json, variant=name):
+        path = registry_path or find_registry(Path.cwd())
+        done = add_variant(path, name, entry, file=file)
+    where = shown_path(done.files[0])
+    aliases = done.project.registry.aliases
+    named = [parent["variant"] for parent in entry.get("parents", [])]
+    for given in dict.fromkeys([*named, *filter(None, [texts["supersedes"]])]):
+        if given in aliases:
+            talk(f"'{given}' is an alias: '{aliases[given]}' was written")
+    for parent in entry.get("parents", []):
+        parent["variant"] = aliases.get(parent["variant"], parent["variant"])
+    if "supersedes" in entry:
+        entry["supersedes"] = aliases.get(entry["supersedes"], entry["supersedes"])
     if as_json:
         print_json({"path": where, "variant": name, "entry": entry, "changed": True})
     else:

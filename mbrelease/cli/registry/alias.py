@@ -8,6 +8,7 @@ import click
 
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, talk
+from mbrelease.cli.registry.refusal import refusal_as_json
 
 
 @click.command("alias")
@@ -21,21 +22,29 @@ def command(
 ) -> None:
     """Let NAME mean VARIANT, whatever it meant before.
 
-    An alias such as production can be given wherever a command takes a variant.
+    An alias such as production can be given wherever a command takes a variant. The registry
+    itself names variants outright: an alias may mean another one tomorrow.
     """
     from mbrelease.registry.edit import remove_alias, set_alias
     from mbrelease.registry.load import find_registry
     from mbrelease.registry.mistakes import shown_path
 
-    if remove == (variant is not None):
+    if remove and variant is not None:
+        raise click.UsageError("--remove takes no VARIANT")
+    if not remove and variant is None:
         raise click.UsageError("give a VARIANT, or --remove")
-    path = registry_path or find_registry(Path.cwd())
-    done = set_alias(path, name, variant) if variant is not None else remove_alias(path, name)
+    with refusal_as_json(as_json, alias=name):
+        path = registry_path or find_registry(Path.cwd())
+        done = set_alias(path, name, variant) if variant is not None else remove_alias(path, name)
     means = done.project.registry.aliases.get(name)
     where = shown_path(done.files[0] if done.files else path)
     if as_json:
-        print_json({"path": where, "alias": name, "variant": means, "changed": done.changed})
+        answer = {"path": where, "alias": name, "variant": means, "was": done.was}
+        print_json({**answer, "changed": done.changed})
     elif remove:
-        talk(f"removed alias '{name}' from {where}")
+        talk(f"removed alias '{name}' from {where} (was '{done.was}')")
+    elif done.changed:
+        was = "" if done.was is None else f" (was '{done.was}')"
+        talk(f"'{name}' means '{means}' in {where}{was}")
     else:
-        talk(f"{'' if done.changed else 'unchanged: '}'{name}' means '{means}' in {where}")
+        talk(f"unchanged: '{name}' means '{means}' in {where}")

@@ -8,6 +8,7 @@ import click
 
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, talk
+from mbrelease.cli.registry.refusal import refusal_as_json
 
 
 @click.command("remove")
@@ -20,19 +21,13 @@ def command(variant: str, as_json: bool, registry_path: Path | None) -> None:
     Refused while anything names it, with each place. Comments in it, and directly above it, go
     with it; files of it, such as its decision and its release, stay.
     """
-    from mbrelease.registry.edit import StillNamed, remove_variant
+    from mbrelease.registry.edit import remove_variant
     from mbrelease.registry.load import find_registry
     from mbrelease.registry.mistakes import shown_path
     from mbrelease.registry.named_files import named_files
 
-    path = registry_path or find_registry(Path.cwd())
-    try:
-        done = remove_variant(path, variant)
-    except StillNamed as refused:
-        if as_json:
-            places = [place.as_json() for place in refused.places]
-            print_json({"variant": variant, "changed": False, "named_in": places, "left": []})
-        raise
+    with refusal_as_json(as_json, variant=variant, named_in=[], left=[]):
+        done = remove_variant(registry_path or find_registry(Path.cwd()), variant)
     left = [shown_path(file.path) for file in named_files(done.project.root, variant)]
     where = shown_path(done.files[0])
     if as_json:

@@ -11,6 +11,7 @@ import click
 
 from mbrelease.cli.options import json_option, registry_option
 from mbrelease.cli.output import print_json, talk
+from mbrelease.cli.registry.refusal import refusal_as_json
 
 if TYPE_CHECKING:
     from mbrelease.registry.named_files import NamedFile
@@ -32,8 +33,8 @@ def command(old: str, new: str, as_json: bool, registry_path: Path | None) -> No
     from mbrelease.registry.mistakes import shown_path
     from mbrelease.registry.named_files import named_files
 
-    path = registry_path or find_registry(Path.cwd())
-    done = rename_variant(path, old, new)
+    with refusal_as_json(as_json, variant=old):
+        done = rename_variant(registry_path or find_registry(Path.cwd()), old, new)
     left = named_files(done.project.root, old, new) if done.changed else []
     files = [shown_path(file) for file in done.files]
     if as_json:
