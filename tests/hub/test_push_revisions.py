@@ -337,6 +337,20 @@ def test_an_alias_moves_when_the_push_is_proven(
     assert json.loads(receipt.read_text())["aliases"] == ["production"]
 
 
+def test_an_alias_of_a_signed_release_asks_for_the_key_before_it_is_set(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private, public = write_keys(tmp_path / "keys")
+    signed = ["push", "tiny-v2", "--sign-key", str(private)]
+    assert main(signed) == 0
+    before = (project / "registry.yaml").read_text()
+    assert main(["push", "tiny-v2", "--alias", "production"]) == 1
+    assert "does not name the alias production yet" in capsys.readouterr().err
+    assert (project / "registry.yaml").read_text() == before
+    assert main([*signed, "--alias", "production"]) == 0
+    assert main(["push", "--status", REPO, "--public-key", str(public)]) == 0
+
+
 def test_private_holds_for_a_new_repository(api: HfApi, project: Path) -> None:
     assert main(["push", "tiny-v2", "--private", "--revisions", "10"]) == 0
     assert api.model_info(REPO).private
