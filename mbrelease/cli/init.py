@@ -10,6 +10,9 @@ import click
 from mbrelease.cli.output import talk
 from mbrelease.errors import CheckFailed, UserError
 
+_IGNORED = (".mbrelease/", ".*.lock")
+"""What is of this machine and not of the project: what was read is kept there, and locks."""
+
 
 @click.command("init")
 @click.argument(
@@ -20,8 +23,9 @@ def command(folder: Path, github: bool) -> None:
     """Start a project in DIR, the current folder unless another is named.
 
     Writes registry.yaml with a variant for each run that is found there, a folder with checkpoint-*
-    in it. With --github also .github/workflows/release.yml, which shows the plan of a release on
-    pull requests and publishes on a tag such as my-model/v1.0, and the versions that it installs.
+    in it, and a .gitignore for what is of this machine only. With --github also
+    .github/workflows/release.yml, which shows the plan of a release on pull requests and publishes
+    on a tag such as my-model/v1.0, and the versions that it installs.
 
     No file that is there is ever overwritten. Of a workflow that differs the difference is shown,
     and the exit code is 1.
@@ -32,6 +36,7 @@ def command(folder: Path, github: bool) -> None:
         talk(f"kept     {folder / REGISTRY_NAME}: it is there already")
     else:
         _write_registry(folder, folder / REGISTRY_NAME)
+    _write_ignored(folder / ".gitignore")
     if github:
         _write_workflow(folder)
 
@@ -49,6 +54,19 @@ def _write_registry(folder: Path, path: Path) -> None:
         talk(f"  {name}: {run.path}, {run.checkpoints} checkpoints")
     if not runs:
         talk("  no run was found: add one with 'mbrelease registry add NAME --run FOLDER'")
+
+
+def _write_ignored(path: Path) -> None:
+    from mbrelease.files import write_text
+
+    if not path.exists():
+        write_text(path, "".join(f"{line}\n" for line in _IGNORED))
+        talk(f"wrote    {path}")
+        return
+    there = {line.strip() for line in _text(path).splitlines()}
+    lacking = [line for line in _IGNORED if line not in there]
+    said = f"; add to it: {' '.join(lacking)}" if lacking else ""
+    talk(f"kept     {path}: it is there already{said}")
 
 
 def _write_workflow(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def test_what_is_there_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["init", str(tmp_path)]) == 0
     assert (tmp_path / "registry.yaml").read_text() == "mine\n"
     assert "kept" in capsys.readouterr().err
-    assert os.listdir(tmp_path) == ["registry.yaml"]
+    assert sorted(os.listdir(tmp_path)) == [".gitignore", "registry.yaml"]
 
 
 def test_the_workflow_is_the_one_that_is_tested_here(tmp_path: Path):
@@ -138,3 +139,23 @@ def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["init", str(tmp_path / "file")]) == 2
     assert "is a file" in capsys.readouterr().err
+
+
+def test_what_is_of_this_machine_is_kept_from_git(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["init", str(tmp_path)]) == 0
+    ignored = tmp_path / ".gitignore"
+    assert ignored.read_text() == ".mbrelease/\n.*.lock\n"
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    for name in (".registry.yaml.lock", ".mbrelease/parsed/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    status = ["git", "-C", str(tmp_path), "status", "--porcelain"]
+    shown = subprocess.run(status, capture_output=True, text=True, check=True).stdout
+    assert shown == "?? .gitignore\n?? registry.yaml\n"
+    ignored.write_text("runs/\n.*.lock\n")
+    capsys.readouterr()
+    assert main(["init", str(tmp_path)]) == 0
+    assert "it is there already; add to it: .mbrelease/\n" in capsys.readouterr().err
+    assert ignored.read_text() == "runs/\n.*.lock\n"
