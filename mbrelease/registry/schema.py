@@ -170,7 +170,7 @@ class DataSource(Entry):
 
     name: str
     hub_id: str | None = None
-    license: Text | None = None
+    license: str | None = None
     documents: Count | None = None
     tokens: Count | None = None
     proportion: float | None = Field(default=None, ge=0, le=1)
@@ -277,7 +277,7 @@ class Variant(Entry):
     candidates: Candidates = Candidates()
     suite: Text | None = None
     policy: Text | None = None
-    license: Text | None = None
+    license: str | None = None
     languages: list[str] | None = None
     architecture: Architecture | None = None
     training: Training | None = None
@@ -292,7 +292,7 @@ class Variant(Entry):
 class Defaults(Entry):
     """What holds for every variant that does not say otherwise."""
 
-    license: Text | None = None
+    license: str | None = None
     languages: list[str] = []
 
 

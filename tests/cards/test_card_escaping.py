@@ -81,6 +81,8 @@ def _values(annotation: Any, text: str) -> list[Any]:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return [_value(a, text) for a in arguments if a is not type(None)]
+    if origin is typing.Annotated:
+        return _values(arguments[0], text)
     if origin is list:
         return [_values(arguments[0], text)]
     return [_plain_value(annotation, text)]
