@@ -18,6 +18,7 @@ _APART = frozenset(
         "parents", "remarks",
     }
 )  # fmt: skip
+_NAMING = ("name", "use")
 _UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"))
 
 
@@ -162,7 +163,7 @@ def _pairs(item: Any) -> Iterator[str]:
         return
     for key, value in item.items():
         text = ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
-        yield text if key == "name" else f"{key.replace('_', ' ')} {text}"
+        yield text if key in _NAMING else f"{key.replace('_', ' ')}: {text.removesuffix('.')}"
 
 
 def _value(value: Any) -> str:
