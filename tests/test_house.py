@@ -46,3 +46,9 @@ def test_a_room_imports_only_from_rooms_below(path):
         assert other in LEVEL, f"{module} is no room of the house"
         below = LEVEL[other] < LEVEL[own] or other == own or LEVEL[own] == 0
         assert below, f"{own} imports {module}"
+
+
+def test_no_two_files_of_tests_have_one_name():
+    # pytest imports them by their names alone, and fails on the second only when it meets both.
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert [name for name in names if names.count(name) > 1] == []
